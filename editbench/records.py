@@ -1,0 +1,131 @@
+"""The three records that stand in files, one JSON line each, joined by `pair_id`: Pair, Edit, Score."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, Self, get_args
+
+Category = Literal["physical", "environmental", "social", "causal", "referential"]
+Language = Literal["en", "zh"]
+Failure = Literal[
+    "missing edit",  # the edit failed, or its file no longer matches its record
+    "empty",  # the reply holds no text
+    "refused",  # the judge declined to answer
+    "unreadable",  # the reply is not one number
+    "out of range",  # one number, outside the rubric's range
+    "truncated",  # the reply reached the token limit, whatever stands in it
+    "out of memory",  # also alone, in a batch of one
+    "error",  # the judge raised; the detail holds what
+]
+
+CATEGORIES: tuple[Category, ...] = get_args(Category)
+FAILURES: tuple[Failure, ...] = get_args(Failure)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record:
+    """What the three share: a line of JSON, keys in the order of the fields."""
+
+    pair_id: str
+
+    def to_json(self) -> str:
+        """One line, no line break inside, characters as they are."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, line: str) -> Self:
+        """Read one line back, leaving out keys that this version does not know.
+
+        Raises:
+            ValueError: the line is not a JSON object, or a field without default is missing.
+        """
+        row: Any = json.loads(line)
+        if not isinstance(row, dict):
+            raise ValueError("not a JSON object")
+        known = {field.name for field in fields(cls)}
+        values = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items() if key in known}
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(str(error)) from error
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pair(Record):
+    """One question to an editor: a source image and an instruction."""
+
+    category: Category
+    """The aspect that the edit is judged on."""
+    instruction: str
+    """What to do with the source, in the run's language."""
+    source_sha256: str
+    """Of the source's encoded bytes, as they stand in the benchmark."""
+    rationale: str | None = None
+    """What a right edit must show, in the run's language; the judge sees it, the editor never."""
+    description: str | None = None
+    """What the source shows, in the run's language."""
+    difficulty: str | None = None
+    """As the benchmark says it: easy, medium, hard."""
+    tags: tuple[str, ...] = ()
+    """As the benchmark says them."""
+    source_group: str | None = None
+    """Pairs of one group share a source, so they are one draw for an interval; None: the source's hash."""
+    reference: str | None = None
+    """An image of a right edit: its path as the benchmark has it, below the benchmark's folder."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Edit(Record):
+    """What an editor made of a pair: an image and its proof, or the reason why there is none."""
+
+    image: str | None = None
+    """Path of the edited image below the run directory; None when the edit failed."""
+    sha256: str | None = None
+    """Of that file's bytes."""
+    seed: int
+    """Of this pair's noise: 0 to 2**63 - 1, from the run's seed and the pair's id."""
+    error: str | None = None
+    """Why there is no image; None when there is one."""
+    key: str
+    """Hash of all that decides the pixels: source, instruction, editor, seed."""
+    width: int | None = None
+    """Of the edited image, pixels."""
+    height: int | None = None
+    """Of the edited image, pixels."""
+    flags: tuple[str, ...] = ()
+    """What a reader should know of the image: `unchanged`, `constant`, `resized`."""
+    device: str = ""
+    """What it was made on, such as `NVIDIA H100 80GB HBM3` or `cpu`."""
+    duration_s: float | None = None
+    """Wall time of the editor's call, seconds."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Score(Record):
+    """What a judge said of an edit: a value with its reply, or the kind of failure."""
+
+    value: float | None
+    """On the rubric's scale; None when there is no score."""
+    failure: Failure | None = None
+    """Why there is no value; None when there is one."""
+    detail: str | None = None
+    """The failure in a sentence."""
+    reply: str | None = None
+    """The judge's words, verbatim; None when it was not asked."""
+    key: str
+    """Hash of all that decides the score: pair, edited image, judge, rubric, decoding."""
+    edit_sha256: str | None = None
+    """Of the edited image that was judged."""
+    rubric: str = ""
+    """Name and version of the rubric, such as `aspects-1`."""
+    batch_size: int | None = None
+    """How many pairs the judge answered at once in this call."""
+    device: str = ""
+    """What the judge ran on."""
+    duration_s: float | None = None
+    """The batch's wall time over its number of pairs, seconds."""
+
+
+def to_lines(records: Iterable[Record]) -> Iterator[str]:
+    """The records as JSON lines, each with its line break."""
+    return (record.to_json() + "\n" for record in records)
