@@ -1,0 +1,252 @@
+"""One configuration for all three scripts, from the command line and from YAML."""
+
+import argparse
+import dataclasses
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from editbench.benchmark import parse_category
+from editbench.checkpoints import locate
+from editbench.editors import Editor, QwenImageEdit
+from editbench.errors import UsageError
+from editbench.judges import Judge, QwenVL
+from editbench.records import Category, Language
+from editbench.rubric import RUBRICS, JudgeSees
+
+_SHIPPED = Path(__file__).parent / "configs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What a whole evaluation is made of; every script takes all of it."""
+
+    benchmark: Path | None = None
+    """The pairs: .json with images inside, or .jsonl / .csv beside images; none: the embedded demo. Decides edits."""
+    images: Path | None = None
+    """Folder that the paths in a .jsonl or .csv start from; none: the benchmark's own. Changes neither by itself."""
+    run: tuple[Path, ...] = ()
+    """The run directory; report.py takes several. None: runs/<benchmark's name>."""
+    limit: int | None = None
+    """Only the first N pairs of each category. Changes neither, only how many."""
+    categories: tuple[Category, ...] = ()
+    """Only these. Changes neither, only how many."""
+    language: Language = "en"
+    """Which of the benchmark's languages the editor and the judge read. Changes edits and scores."""
+    seed: int = 0
+    """The run's seed, from which each pair's own is derived; 0 or more. Changes edits."""
+    editor: Editor = field(default_factory=QwenImageEdit)
+    """What makes the edits. Changes edits."""
+    judge: Judge = field(default_factory=QwenVL)
+    """What scores them. Changes scores."""
+    rubric: str = "aspects-1"
+    """The question to the judge and how its answer is read. Changes scores."""
+    judge_sees: JudgeSees = "all"
+    """Instruction, source, edit and rationale, or only instruction and edit. Changes scores."""
+    scores: str | None = None
+    """Name of the file under scores/; none: the judge's. Changes neither."""
+    batch_size: int | None = None
+    """Pairs that the judge answers at once; none: by free memory. Changes a reply only as rounding can."""
+    max_failures: int | None = None
+    """Exit with code 1 when more pairs than this failed; none: only when all did. Changes neither."""
+    load_in_turns: bool = False
+    """Ranks of one machine load their weights one after another, to spare host memory. Changes neither."""
+    check: bool = False
+    """Only check the benchmark and the configuration, then stop. Changes neither."""
+    out: Path | None = None
+    """Where report.py writes; none: into the run, or beside the runs if several. Changes neither."""
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be meant.
+
+        Raises:
+            UsageError: a number out of range, or a rubric that does not exist.
+        """
+        for name, lowest in (("limit", 1), ("batch_size", 1), ("max_failures", 0), ("seed", 0)):
+            value = getattr(self, name)
+            if value is not None and value < lowest:
+                raise UsageError(f"--{name} {value}: it must be {lowest} or more")
+        if self.rubric not in RUBRICS:
+            raise UsageError(f"--rubric {self.rubric}: no such rubric; there are {', '.join(RUBRICS)}")
+
+    @property
+    def the_benchmark(self) -> Path:
+        """The benchmark file: the one given, or the embedded demo's."""
+        return self.benchmark or Path(locate("editbench:demo/pairs.json"))
+
+    @property
+    def the_run(self) -> Path:
+        """The one run directory of a stage that works on one.
+
+        Raises:
+            UsageError: several were given.
+        """
+        if len(self.run) > 1:
+            raise UsageError(f"--run: one directory, not {len(self.run)}; only report.py compares several")
+        name = "demo" if self.benchmark is None else self.benchmark.stem
+        return self.run[0] if self.run else Path("runs") / name
+
+
+def settings(plugin: Editor | Judge) -> dict[str, Any]:
+    """What `--editor` or `--judge` was resolved to: `{"class_path": …, "init_args": {…}}`, plain data.
+
+    Raises:
+        UsageError: the class is not a dataclass, so its settings can't be told.
+    """
+    kind = type(plugin)
+    if not dataclasses.is_dataclass(plugin):
+        raise UsageError(f"{kind.__module__}.{kind.__qualname__} must be a dataclass: its fields are its settings")
+    public = kind.__module__.rpartition(".")[0] if kind.__module__.startswith("editbench.") else kind.__module__
+    init_args = {item.name: getattr(plugin, item.name) for item in dataclasses.fields(plugin) if item.init}
+    return {"class_path": f"{public}.{kind.__qualname__}", "init_args": init_args}
+
+
+def deciding(plugin: Editor | Judge) -> dict[str, Any]:
+    """The settings that decide the result: all but the neutral ones."""
+    every = settings(plugin)
+    kept = {name: value for name, value in every["init_args"].items() if name not in plugin.neutral}
+    return every | {"init_args": kept}
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], within: str = "") -> list[str]:
+    """Where two nests of settings differ, a line each: `editor.init_args.seed: 1 there, 2 now`."""
+    lines: list[str] = []
+    for name in {**old, **new}:
+        before, after = old.get(name), new.get(name)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            lines += differences(before, after, f"{within}{name}.")
+        elif before != after:
+            lines.append(f"{within}{name}: {before!r} there, {after!r} now")
+    return lines
+
+
+def to_yaml(config: Config) -> str:
+    """The whole configuration as YAML that `--config` reads back to the same."""
+    import yaml
+
+    row: dict[str, Any] = {}
+    for item in dataclasses.fields(config):
+        value = getattr(config, item.name)
+        if isinstance(value, Editor | Judge):
+            value = settings(value)
+        elif isinstance(value, Path):
+            value = str(value)
+        elif isinstance(value, tuple):
+            value = [str(entry) for entry in value]
+        row[item.name] = value
+    del row["check"]  # a launch's own wish, not the evaluation's
+    return yaml.safe_dump(row, sort_keys=False, allow_unicode=True)
+
+
+def parse(description: str, argv: Sequence[str] | None = None, *, from_run: bool = False) -> Config:
+    """The configuration of this call; `--help` and `--print_config` end the process here.
+
+    Flags win over `--config`. What neither says comes, in this order, from the run's own `config.yaml` (when
+    `from_run`), from the shipped `demo` when there is no benchmark either, or from the defaults of `Config`.
+
+    Args:
+        description: the script's docstring.
+        argv: the arguments, without the script's name; None: those of the process.
+        from_run: whether the script works on a run that exists, and so need not be told all again.
+
+    Raises:
+        UsageError: a value that can't be meant.
+        SystemExit: with code 2, after jsonargparse's own message, for an option that does not exist or does not parse.
+    """
+    import jsonargparse
+
+    args = _spell_out(list(sys.argv[1:] if argv is None else argv))
+    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    parser = jsonargparse.ArgumentParser(
+        description=description,
+        default_config_files=[str(path) for path in _base(args, from_run=from_run)],
+        formatter_class=_HelpFormatter,
+    )
+    parser.add_argument("--config", action="config", help=f"a YAML file, or one of: {', '.join(shipped())}")
+    parser.add_class_arguments(Config, as_positional=False)
+    parsed = parser.instantiate(parser.parse_args(args))
+    return Config(**{item.name: parsed[item.name] for item in dataclasses.fields(Config)})
+
+
+def shipped() -> list[str]:
+    """Names of the configurations that come with the package, sorted."""
+    return sorted(path.stem for path in _SHIPPED.glob("*.yaml"))
+
+
+def _base(args: Sequence[str], *, from_run: bool) -> list[Path]:
+    """The files whose values hold where no flag and no `--config` says otherwise."""
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early.add_argument("--run", type=json.loads, default=())
+    early.add_argument("--benchmark")
+    early.add_argument("--config")
+    known, _ = early.parse_known_args(args)
+    recorded = [Path(run) / "config.yaml" for run in known.run]
+    if from_run and len(recorded) == 1 and recorded[0].is_file():
+        return recorded
+    return [] if known.benchmark or known.config else [_SHIPPED / "demo.yaml"]
+
+
+def _spell_out(args: Sequence[str]) -> list[str]:
+    """The short spellings that people type, as the parser takes them.
+
+    `--run a b` and `--categories physical,因果` become lists, `--check` becomes `--check=true`, and a shipped
+    configuration's name becomes its path.
+
+    Raises:
+        UsageError: a category or a configuration that does not exist.
+    """
+    rest = [piece for arg in args for piece in (arg.split("=", 1) if _SHORT.match(arg) else (arg,))]
+    spelt: list[str] = []
+    while rest:
+        option = rest.pop(0)
+        if option not in _SHORT_OPTIONS:
+            spelt.append(option)
+            continue
+        values: list[str] = []
+        while rest and not rest[0].startswith("-") and (option == "--run" or not values):
+            values.append(rest.pop(0))
+        spelt.append(f"{option}={_SHORT_OPTIONS[option](values)}")
+    return spelt
+
+
+def _runs(values: list[str]) -> str:
+    return json.dumps(values)
+
+
+def _categories(values: list[str]) -> str:
+    names = [name.strip(" '\"[]") for value in values for name in value.split(",")]
+    try:
+        return json.dumps([parse_category(name) for name in names])
+    except ValueError as error:
+        raise UsageError(f"--categories: {error}") from error
+
+
+def _flag(values: list[str]) -> str:
+    return values[0] if values else "true"
+
+
+def _config(values: list[str]) -> str:
+    name = values[0] if values else ""
+    if name in shipped():
+        return str(_SHIPPED / f"{name}.yaml")
+    if not Path(name).is_file():
+        raise UsageError(f"--config {name}: no such file; shipped by name: {', '.join(shipped())}")
+    return name
+
+
+_SHORT_OPTIONS: dict[str, Callable[[list[str]], str]] = {
+    "--run": _runs,
+    "--categories": _categories,
+    "--check": _flag,
+    "--load_in_turns": _flag,
+    "--config": _config,
+}
+_SHORT = re.compile(rf"({'|'.join(_SHORT_OPTIONS)})=")
+
+
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """The script's docstring as it stands, its commands unwrapped."""

@@ -1,0 +1,6 @@
+"""Judges: each is shown an edit and asked for a number."""
+
+from editbench.judges.judge import Judge, Reply
+from editbench.judges.qwen_vl import QwenVL
+
+__all__ = ["Judge", "QwenVL", "Reply"]

@@ -1,0 +1,63 @@
+"""What a judge is to the harness."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from editbench.rubric import Question
+from editbench.world import World
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reply:
+    """What a judge answered."""
+
+    text: str
+    """Verbatim, without the end-of-turn token."""
+    truncated: bool
+    """Whether it was cut off by the limit on new tokens."""
+
+
+class Judge(ABC):
+    """Answers questions that hold pictures.
+
+    A subclass is a dataclass whose fields are its settings: they are options on the command line, they stand beside
+    the scores, and each of them decides whether a score already made still counts, unless `neutral` names it.
+    Keep its module cheap to import: torch and the like belong inside the methods.
+    """
+
+    neutral: ClassVar[frozenset[str]] = frozenset()
+    """Settings that do not change a reply."""
+
+    @property
+    def name(self) -> str:
+        """How a report and the file of its scores call it."""
+        return type(self).__name__
+
+    def check(self) -> None:  # noqa: B027  (a judge with nothing to check need not say so)
+        """Find what is wrong before anything is loaded, in milliseconds.
+
+        Raises:
+            UsageError: a setting can't work; says what to do.
+        """
+
+    def load(self, world: World) -> str:
+        """Get ready on this process's share of the GPUs, or on the CPU, once a process.
+
+        Returns:
+            What it runs on, such as `NVIDIA H200` or `cpu`.
+        """
+        return "cpu"
+
+    def prepare(self, question: Question, max_pixels: int) -> Question:
+        """The question as `replies` wants it, its pictures scaled down to `max_pixels` each; called from a thread."""
+        return question
+
+    @abstractmethod
+    def replies(self, questions: Sequence[Question]) -> list[Reply]:
+        """One reply a question, in their order.
+
+        Raises:
+            Exception: whatever went wrong; the stage asks again in halves, down to one question.
+        """

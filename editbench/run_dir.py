@@ -1,0 +1,243 @@
+"""A run directory: its paths, atomic writes, the parts that ranks append to, and what in them still counts."""
+
+import hashlib
+import json
+import logging
+import os
+import re
+import subprocess
+import unicodedata
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from editbench.errors import UsageError
+from editbench.records import Edit, Pair, Record, to_lines
+
+R = TypeVar("R", bound=Record)
+log = logging.getLogger(__name__)
+
+_STEM_BYTES = 120  # a file name may have 255 bytes; ".png", a temporary name and a hash need some of them
+_UNSAFE = re.compile(r"[^\w.()+,=@ -]")
+_DEVICE_NAME = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+
+
+def file_stem(pair_id: str) -> str:
+    """The pair's file name without extension: its id where any file system takes that, else a slug with a hash.
+
+    The result has 1 to 129 bytes in UTF-8, no separator, no leading dot and no control character.
+    """
+    stem = unicodedata.normalize("NFC", pair_id)
+    slug = _UNSAFE.sub("_", stem).strip(". ") or "_"
+    slug = slug.encode()[:_STEM_BYTES].decode(errors="ignore")
+    if slug == stem and not _DEVICE_NAME.fullmatch(slug):
+        return slug
+    return f"{slug}-{hashlib.sha256(pair_id.encode()).hexdigest()[:8]}"
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all: a temporary name beside it, synced, renamed, the folder synced.
+
+    The temporary name follows from the path, so a write that a crash cut short leaves nothing once it is done again.
+
+    Raises:
+        OSError: the disk is full or the folder can't be written; the temporary file is removed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sha256(data: bytes) -> str:
+    """The bytes' hash, 64 hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def key(**parts: Any) -> str:
+    """A hash of everything that a result depends on, 32 hexadecimal digits, whatever the order of the names."""
+    return sha256(json.dumps(parts, sort_keys=True, ensure_ascii=True).encode())[:32]
+
+
+def seed_for(run_seed: int, pair_id: str) -> int:
+    """A pair's own seed, 0 to 2**63 - 1: from the run's seed and the id alone, so it is never the benchmark's own."""
+    return int.from_bytes(hashlib.sha256(f"{run_seed}\n{pair_id}".encode()).digest()[:8], "big") >> 1
+
+
+class Part:
+    """One process's own records of one launch: a line appended and synced at a time, so at most one can be torn."""
+
+    def __init__(self, path: Path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("xb")
+        _sync_folder(path.parent)
+
+    def append(self, record: Record) -> None:
+        """Add one line and sync it; what a full disk cut short is taken back before the error goes on.
+
+        Raises:
+            OSError: the disk is full or gone.
+        """
+        start = self._file.tell()
+        try:
+            # a lone surrogate (of a file name in an error, say) becomes its JSON escape
+            self._file.write(record.to_json().encode(errors="backslashreplace") + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError:
+            os.ftruncate(self._file.fileno(), start)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+        self._file.close()
+
+
+def read_records(path: Path, kind: type[R]) -> list[R]:
+    """The file's records in order; a line that can't be read is left out and said so, for its pair is then redone.
+
+    A missing file has no records.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    records: list[R] = []
+    for number, line in enumerate(data.splitlines(), start=1):
+        try:
+            records.append(kind.from_json(line.decode()))
+        except ValueError as error:
+            log.warning("%s, line %d: incomplete record dropped (%s)", path, number, error)
+    return records
+
+
+class RunDir:
+    """The paths of one run and what has been done in it."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.config = root / "config.yaml"
+        self.environment = root / "environment.json"
+        self.pairs = root / "pairs.jsonl"
+        self.manifest = root / "manifest.jsonl"
+        self.logs = root / "logs"
+        self._parts = root / "parts"
+
+    @property
+    def name(self) -> str:
+        """The directory's own name."""
+        return self.root.resolve().name
+
+    def source(self, pair_id: str) -> Path:
+        """Where the pair's decoded source image stands."""
+        return self.root / "sources" / f"{file_stem(pair_id)}.png"
+
+    def image(self, pair_id: str) -> Path:
+        """Where the pair's edited image stands."""
+        return self.root / "images" / f"{file_stem(pair_id)}.png"
+
+    def scores(self, name: str) -> Path:
+        """Where the records of one judge stand."""
+        return self.root / "scores" / f"{name}.jsonl"
+
+    def protocol(self, name: str) -> Path:
+        """Beside the scores: how they were made, readable."""
+        return self.root / "scores" / f"{name}.yaml"
+
+    def score_names(self) -> list[str]:
+        """The names of all score files, finished or begun, sorted."""
+        return sorted(path.stem for path in (self.root / "scores").glob("*.yaml"))
+
+    def part(self, stage: str, launch: str, rank: int) -> Part:
+        """A new part for this process, of the stage `edit` or `score-<name>`."""
+        return Part(self._parts / f"{stage}.{launch}.{rank:05d}.jsonl")
+
+    def read_pairs(self) -> list[Pair]:
+        """The pairs that the run is about, in benchmark order.
+
+        Raises:
+            UsageError: nothing was edited here yet.
+        """
+        pairs = read_records(self.pairs, Pair)
+        if not pairs:
+            parent = self.root.parent
+            found = sorted(path.parent.name for path in parent.glob("*/pairs.jsonl"))
+            raise UsageError(
+                f"no pairs.jsonl in {self.root}: nothing was edited there yet; runs in {parent}: "
+                f"{', '.join(found) or 'none'}; make one: bash launch.sh --run {self.root}"
+            )
+        return pairs
+
+    def latest(self, kind: type[R], stage: str, merged: Path) -> dict[str, R]:
+        """By pair id, the newest record of a stage: of its merged file, then of its parts from old to new launches."""
+        found = {record.pair_id: record for record in read_records(merged, kind)}
+        for path in self._stage_parts(stage):
+            found |= {record.pair_id: record for record in read_records(path, kind)}
+        return found
+
+    def merge(self, records: Mapping[str, Record], order: Iterable[str], stage: str, merged: Path) -> None:
+        """Write the stage's records in the given order to one file, and only then drop its parts."""
+        kept = [records[pair_id] for pair_id in order if pair_id in records]
+        data = "".join(to_lines(kept)).encode()
+        if not merged.exists() or merged.read_bytes() != data:
+            write_atomic(merged, data)
+        for path in self._stage_parts(stage):
+            path.unlink()
+        if self._parts.exists() and not any(self._parts.iterdir()):
+            self._parts.rmdir()
+
+    def _stage_parts(self, stage: str) -> list[Path]:
+        # not glob: a stage's name may hold a judge's name, and that any character
+        if not self._parts.exists():
+            return []
+        return sorted(
+            path
+            for path in self._parts.iterdir()
+            if path.name.rsplit(".", 3)[0] == stage and not path.name.startswith(".nfs")
+        )
+
+    def has_image(self, edit: Edit) -> bool:
+        """Whether the edit's image is there, byte for byte as recorded."""
+        if edit.image is None:
+            return False
+        try:
+            return sha256((self.root / edit.image).read_bytes()) == edit.sha256
+        except FileNotFoundError:
+            return False
+
+
+def environment(device_names: Iterable[str]) -> dict[str, Any]:
+    """What a reader needs to judge the run's numbers by: versions, devices, commit; nothing else of the machine."""
+    import platform
+    from importlib import metadata
+
+    packages = ("editbench", "torch", "torchvision", "diffusers", "transformers", "accelerate", "pillow", "numpy")
+    commit = subprocess.run(
+        ["git", "-C", Path(__file__).parent, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return {
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "packages": {name: metadata.version(name) for name in packages},
+        "devices": sorted(set(device_names)),
+        "commit": commit.stdout.strip() or None,
+    }

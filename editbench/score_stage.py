@@ -1,0 +1,273 @@
+"""The score stage: from a run's edited images to one judge's scores of them."""
+
+import json
+import logging
+import secrets
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import yaml
+
+from editbench.config import Config, deciding, differences
+from editbench.console import Tally, start_logging
+from editbench.errors import UsageError
+from editbench.faults import empty_cache, is_fatal, is_out_of_memory, reason
+from editbench.images import decode
+from editbench.records import Edit, Failure, Pair, Score
+from editbench.rubric import RUBRICS, Question
+from editbench.run_dir import Part, RunDir, key, write_atomic
+from editbench.world import World
+
+log = logging.getLogger(__name__)
+
+_TRY_AGAIN: tuple[Failure, ...] = ("out of memory", "error")  # the machine's failures; the judge's own words stand
+_BATCH_BY_GIB = ((24, 2), (48, 4), (80, 8))
+_LARGEST_BATCH = 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """A pair and its edit, about to be judged."""
+
+    pair: Pair
+    edit: Edit
+    key: str
+
+
+def score(config: Config, world: World) -> int:
+    """Score what a run's judge has not scored yet, this rank its share.
+
+    Returns:
+        The exit code: 0, or 1 when more pairs have no score than `config.max_failures` (or none has one).
+
+    Raises:
+        UsageError: the configuration or the run can't be worked with.
+    """
+    run = RunDir(config.the_run)
+    name = config.scores or config.judge.name
+    stage, merged = f"score-{name}", run.scores(name)
+    pairs = {pair.pair_id: pair for pair in run.read_pairs()}
+    start_logging(None if config.check else run.logs, stage, world)
+    plan = json.loads(world.from_rank_0("plan", lambda: json.dumps(_plan(config, run, pairs, name))))
+    if config.check:
+        return 0
+    if plan["todo"]:
+        edits = run.latest(Edit, "edit", run.manifest)
+        tasks = [_task(config, pairs[pair_id], edits[pair_id]) for pair_id in plan["todo"]]
+        with Tally(world, len(tasks), "score") as tally, run.part(stage, plan["launch"], world.rank) as part:
+            _Share(config, world, run, part, tally).score(tasks[world.rank :: world.size])
+    if world.rank != 0:
+        return 0
+    scores = run.latest(Score, stage, merged)
+    run.merge(scores, pairs, stage, merged)
+    return _conclude(config, run, name, [scores[pair_id] for pair_id in pairs if pair_id in scores])
+
+
+def protocol(config: Config) -> dict[str, Any]:
+    """How a score comes about: everything but the pair and its edit."""
+    return {
+        "judge": deciding(config.judge),
+        "rubric": config.rubric,
+        "language": config.language,
+        "judge_sees": config.judge_sees,
+    }
+
+
+def _task(config: Config, pair: Pair, edit: Edit) -> Task:
+    asked = {
+        "category": pair.category,
+        "instruction": pair.instruction,
+        "rationale": pair.rationale,
+        "source": pair.source_sha256,
+        "edit": edit.sha256,
+    }
+    return Task(pair=pair, edit=edit, key=key(**asked, **protocol(config)))
+
+
+def _plan(config: Config, run: RunDir, pairs: dict[str, Pair], name: str) -> dict[str, Any]:
+    """Rank 0 alone: check everything, write down how the scores come about, and list what is left to do."""
+    config.judge.check()
+    _refuse_another_benchmark(config, run)
+    _refuse_another_protocol(config, run, name)
+    edits = run.latest(Edit, "edit", run.manifest)
+    tasks = [_task(config, pair, edits[pair.pair_id]) for pair in pairs.values() if pair.pair_id in edits]
+    if not tasks:
+        raise UsageError(f"{run.root} has no edits yet; make them: torchrun --nproc_per_node=gpu edit.py …")
+    if len(tasks) < len(pairs):
+        log.warning("Only %d of %d pairs have been edited; the others can be scored later.", len(tasks), len(pairs))
+    before = run.latest(Score, f"score-{name}", run.scores(name))
+    todo = [task.pair.pair_id for task in tasks if not _stands(before.get(task.pair.pair_id), task)]
+    log.info("%s, judge %s: %d edits, %d to score.", run.root, config.judge.name, len(tasks), len(todo))
+    if not config.check:
+        write_atomic(run.protocol(name), yaml.safe_dump(protocol(config), sort_keys=False, allow_unicode=True).encode())
+    launch = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f-") + secrets.token_hex(2)
+    return {"launch": launch, "todo": todo}
+
+
+def _stands(score: Score | None, task: Task) -> bool:
+    return score is not None and score.key == task.key and score.failure not in _TRY_AGAIN
+
+
+def _refuse_another_benchmark(config: Config, run: RunDir) -> None:
+    recorded = yaml.safe_load(run.config.read_text())["benchmark"]
+    if config.benchmark is not None and str(config.benchmark) != recorded:
+        raise UsageError(
+            f"{run.root} was edited from {recorded or 'the demo'}; leave --benchmark out, or name that one"
+        )
+
+
+def _refuse_another_protocol(config: Config, run: RunDir, name: str) -> None:
+    """One file holds the scores of one judge asked in one way, or its mean would be of nothing in particular."""
+    path = run.protocol(name)
+    if not path.exists():
+        return
+    found = differences(yaml.safe_load(path.read_text()), protocol(config))
+    if found:
+        raise UsageError(
+            f"{run.scores(name)} holds scores made otherwise:\n" + "\n".join(f"  {line}" for line in found) + "\n"
+            "Give these a name of their own (--scores NAME), or the same settings to go on with those."
+        )
+
+
+def _conclude(config: Config, run: RunDir, name: str, scores: Sequence[Score]) -> int:
+    failures: dict[str, int] = {}
+    for score in scores:
+        if score.failure is not None:
+            failures[score.failure] = failures.get(score.failure, 0) + 1
+    failed = sum(failures.values())
+    kinds = ", ".join(f"{number} {failure}" for failure, number in sorted(failures.items()))
+    log.info(
+        "%d of %d have a score%s: %s", len(scores) - failed, len(scores), kinds and f" ({kinds})", run.scores(name)
+    )
+    return int(config.max_failures is not None and failed > config.max_failures)
+
+
+class _Share:
+    """One rank's edits: while the judge answers one batch, the pictures of the next are read and scaled."""
+
+    def __init__(self, config: Config, world: World, run: RunDir, part: Part, tally: Tally):
+        self._config, self._world, self._run, self._part, self._tally = config, world, run, part, tally
+        self._rubric = RUBRICS[config.rubric]
+        self._device = ""
+        self._size = 1
+
+    def score(self, tasks: Sequence[Task]) -> None:
+        """Score them in order, in batches; every one of them gets a record."""
+        asked: list[Task] = []
+        for task in tasks:
+            if self._run.has_image(task.edit):
+                asked.append(task)
+            else:
+                detail = task.edit.error or f"{task.edit.image} is not as its record says; run edit.py again"
+                self._append(self._failure(task, "missing edit", detail))
+        if not asked:
+            return
+        self._size = self._load()
+        with ThreadPoolExecutor(1, "reader") as reader:
+            batch, asked = asked[: self._size], asked[self._size :]
+            ahead = reader.submit(self._questions, batch)
+            while batch:
+                questions = ahead.result()
+                following, asked = asked[: self._size], asked[self._size :]
+                ahead = reader.submit(self._questions, following)
+                for record in self._ask(batch, questions):
+                    self._append(record)
+                batch = following
+
+    def _load(self) -> int:
+        """Load the judge and say how many pairs it is to answer at once."""
+        turn = f"loaded on node {self._world.node}"
+        if self._config.load_in_turns:
+            self._world.wait_for(turn, self._world.local_rank)
+        free = _free_gib(self._world)
+        size = self._config.batch_size or next((size for limit, size in _BATCH_BY_GIB if free < limit), _LARGEST_BATCH)
+        start = time.monotonic()
+        self._device = self._config.judge.load(self._world)
+        self._world.count(turn, 1)
+        seconds = time.monotonic() - start
+        log.info("%s is ready on %s after %.1f s.", self._config.judge.name, self._device, seconds)
+        why = "as asked" if self._config.batch_size else f"for {free:.0f} GiB of free memory"
+        log.info("%d pairs are judged at once, %s.", size, why)
+        return size
+
+    def _questions(self, tasks: Sequence[Task]) -> list[Question]:
+        return [self._question(task) for task in tasks]
+
+    def _question(self, task: Task) -> Question:
+        assert task.edit.image is not None
+        question = self._rubric.question(
+            task.pair,
+            decode(self._run.source(task.pair.pair_id).read_bytes()),
+            decode((self._run.root / task.edit.image).read_bytes()),
+            language=self._config.language,
+            judge_sees=self._config.judge_sees,
+        )
+        return self._config.judge.prepare(question, self._rubric.max_pixels)
+
+    def _ask(self, tasks: Sequence[Task], questions: Sequence[Question]) -> list[Score]:
+        """A score for each; a batch that fails is asked again in halves, so that only the culprit has no reply."""
+        start = time.monotonic()
+        try:
+            replies = self._config.judge.replies(questions)
+        except Exception as error:
+            if is_fatal(error):
+                raise
+            no_room = is_out_of_memory(error)
+            log.warning("a batch of %d failed: %s", len(tasks), reason(error), exc_info=True)
+            if len(tasks) == 1:
+                return [self._failure(tasks[0], "out of memory" if no_room else "error", reason(error))]
+        else:
+            seconds = round((time.monotonic() - start) / len(tasks), 3)
+            return [
+                self._scored(task, reply.text, truncated=reply.truncated, batch_size=len(tasks), seconds=seconds)
+                for task, reply in zip(tasks, replies, strict=True)
+            ]
+        empty_cache()  # outside the handler: its traceback still held the failed batch's tensors
+        half = len(tasks) // 2
+        if no_room:
+            self._size = min(self._size, half)  # what had no room once need not be tried with every batch
+        return self._ask(tasks[:half], questions[:half]) + self._ask(tasks[half:], questions[half:])
+
+    def _scored(self, task: Task, text: str, *, truncated: bool, batch_size: int, seconds: float) -> Score:
+        reading = self._rubric.read(text, truncated=truncated)
+        return replace(
+            self._blank(task),
+            value=reading.value,
+            failure=reading.failure,
+            detail=reading.detail,
+            reply=text,
+            batch_size=batch_size,
+            duration_s=seconds,
+        )
+
+    def _failure(self, task: Task, failure: Failure, detail: str) -> Score:
+        return replace(self._blank(task), failure=failure, detail=detail)
+
+    def _blank(self, task: Task) -> Score:
+        return Score(
+            pair_id=task.pair.pair_id,
+            value=None,
+            key=task.key,
+            edit_sha256=task.edit.sha256,
+            rubric=self._config.rubric,
+            device=self._device,
+        )
+
+    def _append(self, record: Score) -> None:
+        self._part.append(record)
+        self._tally.add(failed=record.value is None)
+
+
+def _free_gib(world: World) -> float:
+    """Free memory of this process's share before anything is loaded: of its GPUs, or of the host."""
+    if world.gpus:
+        import torch
+
+        return sum(torch.cuda.mem_get_info(gpu)[0] for gpu in world.gpus) / 2**30
+    import psutil
+
+    return psutil.virtual_memory().available / 2**30 / world.local_size

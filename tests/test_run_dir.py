@@ -1,0 +1,121 @@
+import errno
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from editbench.records import Edit
+from editbench.run_dir import RunDir, file_stem, key, read_records, seed_for, sha256, write_atomic
+
+IDS = st.text(st.characters(exclude_categories=("Cs",)), min_size=1)
+
+
+def an_edit(pair_id: str, **changes: object) -> Edit:
+    return Edit(**({"pair_id": pair_id, "seed": 1, "key": "k", "image": f"images/{pair_id}.png"} | changes))
+
+
+@given(IDS)
+def test_any_id_makes_one_safe_file_name(pair_id):
+    stem = file_stem(pair_id)
+    assert 0 < len(stem.encode()) <= 129
+    assert not stem.startswith(".")
+    assert not set(stem) & set('/\\\0:*?"<>|')
+    assert all(character.isprintable() for character in stem)
+
+
+@pytest.mark.parametrize("pair_id", ["00000_物理_medium", "a b (1)", "photo-3"])
+def test_an_ordinary_id_is_its_own_file_name(pair_id):
+    assert file_stem(pair_id) == pair_id
+
+
+@pytest.mark.parametrize("pair_id", ["../../etc/passwd", "a/b", "CON", ".hidden", "x" * 300, "nul.png", "a\0b"])
+def test_an_unsafe_id_gets_a_hash_so_that_no_two_meet(pair_id):
+    assert file_stem(pair_id) != pair_id
+    assert file_stem(pair_id) != file_stem(pair_id + "'")
+
+
+def test_a_full_disk_leaves_neither_the_file_nor_a_temporary_one(tmp_path):
+    resource = pytest.importorskip("resource")
+    path = tmp_path / "image.png"
+    pid = os.fork()
+    if pid == 0:
+        import signal
+
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        try:
+            write_atomic(path, b"x" * 2000)
+        except OSError as error:
+            os._exit(0 if error.errno == errno.EFBIG else 2)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_torn_last_line_costs_that_record_alone_wherever_it_tore(tmp_path):
+    path = tmp_path / "part.jsonl"
+    whole = "".join(an_edit(name).to_json() + "\n" for name in ("a", "b")).encode()
+    second = whole.index(b"\n") + 1
+    for cut in range(second, len(whole) - 1):
+        path.write_bytes(whole[:cut])
+        assert [edit.pair_id for edit in read_records(path, Edit)] == ["a"]
+    path.write_bytes(whole)
+    assert [edit.pair_id for edit in read_records(path, Edit)] == ["a", "b"]
+
+
+def test_a_block_of_zeros_costs_one_record(tmp_path):
+    path = tmp_path / "part.jsonl"
+    path.write_bytes(an_edit("a").to_json().encode() + b"\n" + b"\0" * 4096 + b"\n" + an_edit("b").to_json().encode())
+    assert [edit.pair_id for edit in read_records(path, Edit)] == ["a", "b"]
+
+
+@given(IDS, IDS)
+def test_a_record_survives_its_own_line(pair_id, error):
+    edit = an_edit(pair_id, error=error, image=None)
+    line = edit.to_json()
+    assert Edit.from_json(line) == edit
+    assert len((line + "\n").encode().split(b"\n")) == 2
+
+
+def test_the_newest_launch_wins_and_the_merge_drops_the_parts(tmp_path):
+    run = RunDir(tmp_path)
+    for launch, error in (("1", "out of memory"), ("2", None)):
+        with run.part("edit", launch, 0) as part:
+            part.append(an_edit("a", error=error))
+    with run.part("score-x", "1", 0) as part:
+        part.append(an_edit("other stage"))
+    latest = run.latest(Edit, "edit", run.manifest)
+    assert latest["a"].error is None
+    run.merge(latest, ["a"], "edit", run.manifest)
+    assert read_records(run.manifest, Edit) == [latest["a"]]
+    assert [path.name for path in (tmp_path / "parts").iterdir()] == ["score-x.1.00000.jsonl"]
+
+
+def test_records_of_a_part_outlast_a_crash_before_the_merge(tmp_path):
+    run = RunDir(tmp_path)
+    with run.part("edit", "1", 3) as part:
+        part.append(an_edit("a"))
+    assert set(run.latest(Edit, "edit", run.manifest)) == {"a"}
+
+
+def test_an_image_counts_only_byte_for_byte(tmp_path):
+    run = RunDir(tmp_path)
+    path = run.image("a")
+    write_atomic(path, b"picture")
+    assert not run.has_image(an_edit("a", sha256=sha256(b"another picture")))
+    assert run.has_image(an_edit("a", sha256=sha256(b"picture")))
+    path.write_bytes(b"pictur")
+    assert not run.has_image(an_edit("a", sha256=sha256(b"picture")))
+
+
+def test_a_key_does_not_follow_the_order_of_its_names():
+    assert key(a=1, b={"x": 1, "y": 2}) == key(b={"y": 2, "x": 1}, a=1)
+    assert key(a=1) != key(a=2)
+
+
+def test_a_pairs_seed_follows_from_run_and_id_alone():
+    seeds = {seed_for(run, pair) for run in (0, 1, 42) for pair in ("a", "b", "物理")}
+    assert len(seeds) == 9
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert seed_for(0, "a") == 476750478927199554  # published runs depend on it
