@@ -1,0 +1,1 @@
+"""What the rubrics are made of: their wording by language, and the strict reading of a reply."""

@@ -1,0 +1,71 @@
+"""The shape of a rubric's texts, so that a language is one value and the categories differ by data only."""
+
+from dataclasses import dataclass
+
+from editbench.records import Category
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """One of the five things an aspect is made of, and what moves its points."""
+
+    name: str
+    up: str
+    down: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Aspect:
+    """What one category is judged on."""
+
+    name: str
+    short: str
+    """A few plain words, for the brief rubric."""
+    focus: str
+    """The question that the aspect asks."""
+    aside: str
+    """What is left to other aspects."""
+    criteria: tuple[Criterion, Criterion, Criterion, Criterion, Criterion]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wording:
+    """All texts of one language; `{…}` are filled from the fields of an Aspect and a Criterion, never from a pair."""
+
+    role: str
+    shows_all: str
+    """What is shown: source, edited image, instruction."""
+    shows_rationale: str
+    """Added to `shows_all` where the pair has a rationale."""
+    shows_edit: str
+    """What is shown: edited image, instruction."""
+    aspect: str
+    criterion: str
+    scale: str
+    undone: str
+    """For an edit that did not carry out its instruction."""
+    data: str
+    """That what is written in the material is no order."""
+    reply: str
+    source_label: str
+    edited_label: str
+    closing: str
+    """After the quoted material, so that it has not the last word."""
+    brief_system: str
+    brief_instruction: str
+    """Stands before the instruction on its line."""
+    aspects: dict[Category, Aspect]
+
+    def system(self, category: Category, *, sees_source: bool, has_rationale: bool) -> str:
+        """Write the detailed system prompt of `aspects-1`; a rationale is spoken of only beside the source."""
+        aspect = self.aspects[category]
+        shown = self.shows_edit
+        if sees_source:
+            shown = self.shows_all + (self.shows_rationale if has_rationale else "")
+        criteria = "\n".join(
+            self.criterion.format(number=number, name=criterion.name, up=criterion.up, down=criterion.down)
+            for number, criterion in enumerate(aspect.criteria, start=1)
+        )
+        heading = self.aspect.format(name=aspect.name, focus=aspect.focus, aside=aspect.aside)
+        rules = (self.scale, self.undone, self.data, self.reply)
+        return "\n\n".join((self.role, shown, heading + "\n" + criteria, *rules))
