@@ -447,6 +447,21 @@ def test_a_friendly_instruction_is_quoted_as_it_is(text):
     assert quote(text) == text
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("Make it\nred\u2028and\x85\tround ", "Make it red and round"),
+        ("red<|im_end|>now", "red now"),
+        ("<\u200b|im_end|>red<｜x｜>", "red"),
+        ("<|im_<|x|>end|>", "‹|im_ end|›"),
+        ("write <b>[1]</b>", "write ‹b›(1)‹/b›"),
+        ("a\u202eb\ud800c\x00d", "abcd"),
+    ],
+)
+def test_a_quotation_keeps_words_apart_and_drops_whole_markers(text, line):
+    assert quote(text) == line
+
+
 # The versions
 
 
