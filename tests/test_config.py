@@ -1,0 +1,145 @@
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from editbench.config import Config, deciding, differences, parse, shipped, to_yaml
+from editbench.editors import Diffusers, QwenImageEdit, Saved, Unchanged
+from editbench.errors import UsageError
+from editbench.judges import QwenVL
+
+ROOT = Path(__file__).parent.parent
+
+
+def parsed(*argv: str, from_run: bool = False) -> Config:
+    return parse("A script.", argv, from_run=from_run)
+
+
+def test_without_a_benchmark_the_demos_models_are_taken():
+    config = parsed()
+    assert config.editor.model == "editbench:demo/editor"
+    assert config.judge.model == "editbench:demo/judge"
+    assert config.the_benchmark.name == "pairs.json"
+    assert config.the_run == Path("runs/demo")
+
+
+def test_with_a_benchmark_the_real_models_are_taken():
+    config = parsed("--benchmark", "my/bench.json")
+    assert config.editor == QwenImageEdit(model="Qwen/Qwen-Image-Edit", num_inference_steps=50, true_cfg_scale=4.0)
+    assert config.judge == QwenVL(model="Qwen/Qwen3-VL-30B-A3B-Instruct", max_new_tokens=128)
+    assert config.the_run == Path("runs/bench")
+
+
+def test_the_demos_models_work_on_any_benchmark():
+    config = parsed("--config", "demo", "--benchmark", "bench.json")
+    assert config.editor.model == "editbench:demo/editor"
+    assert config.benchmark == Path("bench.json")
+
+
+def test_an_editor_is_named_short_or_by_class_path_and_takes_its_own_settings():
+    assert parsed("--editor", "Unchanged").editor == Unchanged()
+    assert parsed("--editor=editbench.editors.Saved", "--editor.init_args.folder", "x").editor == Saved(folder="x")
+    assert parsed("--benchmark", "b.json", "--editor.init_args.num_inference_steps", "8").editor.num_inference_steps == 8
+
+
+def test_a_class_of_the_users_own_is_an_editor(tmp_path, monkeypatch):
+    (tmp_path / "my_editor.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from editbench.editors import Editor\n"
+        "@dataclass(kw_only=True)\n"
+        "class Mirror(Editor):\n"
+        "    vertical: bool = False\n"
+        "    def edit(self, pair, source, seed):\n"
+        "        return source\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    editor = parsed("--editor", "my_editor.Mirror", "--editor.init_args.vertical", "true").editor
+    assert deciding(editor) == {"class_path": "my_editor.Mirror", "init_args": {"vertical": True}}
+
+
+@pytest.mark.parametrize("spelling", ["physical,causal", "物理,因果", "Physical,因果", "[physical, causal]"])
+def test_categories_are_named_in_english_or_chinese(spelling):
+    assert parsed("--categories", spelling).categories == ("physical", "causal")
+
+
+def test_several_runs_follow_one_option():
+    assert parsed("--run", "a", "b", "--limit", "2").run == (Path("a"), Path("b"))
+    with pytest.raises(UsageError, match="one directory, not 2"):
+        _ = parsed("--run", "a", "b").the_run
+
+
+def test_a_flag_stands_alone():
+    assert parsed("--load_in_turns", "--limit", "1").load_in_turns
+    assert not parsed().load_in_turns
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (("--limit", "0"), "--limit 0: it must be 1 or more"),
+        (("--categories", "spatial"), "physical"),
+        (("--config", "nope"), "demo"),
+        (("--rubric", "nope"), "aspects-1"),
+        (("--editor.init_args.num_inference_steps", "0"), "1 or more"),
+    ],
+)
+def test_a_value_that_cannot_be_meant_says_what_can(argv, words):
+    with pytest.raises(UsageError, match=words):
+        parsed(*argv)
+
+
+@pytest.mark.parametrize("argv", [("--nope",), ("--limit", "many"), ("--editor", "Nope"), ("--language", "fr")])
+def test_an_unknown_option_or_type_ends_with_code_2(argv, capsys):
+    with pytest.raises(SystemExit) as end:
+        parsed(*argv)
+    assert end.value.code == 2
+    assert argv[-1] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_every_shipped_configuration_parses_and_is_written_back_the_same(name, tmp_path):
+    config = parsed("--config", name)
+    path = tmp_path / "again.yaml"
+    path.write_text(to_yaml(config))
+    assert parsed("--config", str(path)) == config
+
+
+def test_a_run_remembers_its_configuration_and_flags_win(tmp_path):
+    made = parsed("--run", str(tmp_path), "--benchmark", "b.json", "--language", "zh", "--seed", "3")
+    (tmp_path / "config.yaml").write_text(to_yaml(made))
+    assert parsed("--run", str(tmp_path), from_run=True) == made
+    again = parsed("--run", str(tmp_path), "--judge_sees", "edit", from_run=True)
+    assert (again.judge_sees, again.language, again.editor) == ("edit", "zh", made.editor)
+    assert parsed("--run", str(tmp_path)).language == "en"  # editing says all of it, so that a change is noticed
+
+
+def test_differences_name_the_setting_and_both_values():
+    old = deciding(QwenImageEdit(num_inference_steps=8))
+    new = deciding(QwenImageEdit(num_inference_steps=50))
+    assert differences(old, new) == ["init_args.num_inference_steps: 8 there, 50 now"]
+    assert differences(old, old) == []
+    assert differences(old, deciding(Diffusers(model="x")))[0].startswith("class_path")
+
+
+@pytest.mark.parametrize("script", ["edit.py", "score.py", "report.py"])
+def test_help_answers_in_a_second_without_torch(script):
+    code = f"import runpy, sys; sys.argv = ['{script}', '--help']\ntry: runpy.run_path('{script}', run_name='__main__')\n"
+    code += "finally: sys.stderr.write('torch' * ('torch' in sys.modules))"
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert "--editor" in done.stdout
+    assert time.monotonic() - start < 5  # one second on a machine at rest; tests share theirs
+
+
+@pytest.mark.parametrize("script", ["edit.py", "score.py", "report.py"])
+def test_the_printed_configuration_is_yaml_that_reads_back(script, tmp_path):
+    argv = [sys.executable, script, "--editor", "Unchanged", "--limit", "3", "--print_config"]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert yaml.safe_load(done.stdout)["limit"] == 3
+    path = tmp_path / "printed.yaml"
+    path.write_text(done.stdout)
+    assert parsed("--config", str(path)).editor == Unchanged()

@@ -1,0 +1,59 @@
+"""The package's modules import only from the layers below their own."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "editbench"
+
+LAYERS = [
+    {"errors", "records"},
+    {"checkpoints", "faults", "images", "world"},
+    {"benchmark", "console", "rubrics", "run_dir", "summary"},
+    {"rubric", "report"},
+    {"editors", "judges"},
+    {"config"},
+    {"demo", "edit_stage", "report_stage", "score_stage"},
+    {"command"},
+]
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.name != "__init__.py")
+
+
+def imported(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [node.module] if isinstance(node, ast.ImportFrom) else []
+        names = [name.name for name in node.names] if isinstance(node, ast.Import) else names
+        found |= {name.split(".")[1] for name in names if name and name.startswith("editbench.")}
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_a_module_imports_only_from_lower_layers(path):
+    own = path.relative_to(PACKAGE).with_suffix("").parts[0]
+    assert own in LEVEL, f"{own} has no layer: give it one above"
+    too_high = {name for name in imported(path) if name != own and LEVEL[name] >= LEVEL[own]}
+    assert not too_high
+
+
+def test_no_module_of_the_package_imports_a_script():
+    for path in MODULES:
+        names = {alias.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Import) for alias in node.names}
+        assert not names & {"edit", "score", "report"}
+
+
+@pytest.mark.parametrize("name", ["editbench.config", "editbench.report", "editbench.edit_stage", "editbench.score_stage"])
+def test_nothing_imports_torch_before_a_model_is_chosen(name):
+    code = f"import sys, {name}; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_vocabulary_needs_nothing_but_the_standard_library():
+    tree = ast.parse((PACKAGE / "records.py").read_text())
+    roots = {node.module.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
+    roots |= {alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    assert roots <= sys.stdlib_module_names
