@@ -1,0 +1,180 @@
+"use strict";
+// Text from outside reaches this script only as nodes that the page already holds: nothing is parsed here.
+const byId = (id) => document.getElementById(id);
+const cards = [...document.querySelectorAll(".card")];
+const list = byId("cards");
+const viewer = byId("viewer");
+const selects = ["difficulty", "tag", "outcome", "sort"].map(byId).filter(Boolean);
+const pills = [...document.querySelectorAll(".pills button")];
+let category = "";
+let shown = cards;
+let current = null;
+
+const chosen = (id) => byId(id)?.value ?? "";
+const numberOf = (card, key) => (card.dataset[key] === "" ? null : Number(card.dataset[key]));
+
+function passes(card) {
+  const data = card.dataset;
+  const outcome = chosen("outcome");
+  return (
+    (!category || data.category === category) &&
+    (!chosen("difficulty") || data.difficulty === chosen("difficulty")) &&
+    (!chosen("tag") || data.tags.includes(` ${chosen("tag")} `)) &&
+    (!outcome || (outcome === "failed" ? data.failed === "1" : data.outcomes.includes(` ${outcome} `)))
+  );
+}
+
+// What the cards are ordered by, smallest first; a card without a number comes last whichever way.
+const keys = {
+  order: (card) => Number(card.dataset.order),
+  low: (card) => numberOf(card, "score"),
+  high: (card) => negative(numberOf(card, "score")),
+  spread: (card) => negative(absolute(numberOf(card, "difference"))),
+  first: (card) => numberOf(card, "difference"),
+  second: (card) => negative(numberOf(card, "difference")),
+};
+const negative = (value) => (value === null ? null : -value);
+const absolute = (value) => (value === null ? null : Math.abs(value));
+
+function apply() {
+  const key = keys[chosen("sort")];
+  const order = (card) => Number(card.dataset.order);
+  const sorted = cards
+    .map((card) => [key(card) ?? Infinity, order(card), card])
+    .sort((a, b) => (a[0] === b[0] ? a[1] - b[1] : a[0] - b[0]))
+    .map((row) => row[2]);
+  shown = sorted.filter(passes);
+  const visible = new Set(shown);
+  for (const card of sorted) card.hidden = !visible.has(card);
+  list.append(...sorted);
+  for (const pill of pills) pill.setAttribute("aria-pressed", String(pill.dataset.category === category));
+  byId("count").textContent =
+    shown.length === cards.length ? `${cards.length} pairs` : `${shown.length} of ${cards.length} pairs`;
+  byId("reset").hidden = shown.length === cards.length && chosen("sort") === "order";
+  byId("nothing").hidden = shown.length > 0;
+}
+
+function reset() {
+  category = "";
+  for (const select of selects) select.selectedIndex = 0;
+  apply();
+}
+
+function linkTo(card) {
+  return card.querySelector("a.figures").getAttribute("href");
+}
+
+function fill(card) {
+  current = card;
+  const copy = card.cloneNode(true);
+  copy.removeAttribute("id"); // two elements with one id would break the deep link
+  for (const image of copy.querySelectorAll("img")) image.loading = "eager";
+  const figures = document.createElement("div"); // a link inside its own target leads nowhere
+  figures.className = "figures";
+  figures.style.setProperty("--n", copy.querySelectorAll("figure").length);
+  figures.append(...copy.querySelector("a.figures").childNodes);
+  copy.querySelector("a.figures").replaceWith(figures);
+  byId("view").replaceChildren(copy);
+  byId("view").scrollTop = 0;
+  const place = shown.indexOf(card);
+  byId("position").textContent = place < 0 ? "" : `${place + 1} of ${shown.length}`;
+  byId("previous").disabled = place <= 0;
+  byId("next").disabled = place < 0 || place === shown.length - 1;
+}
+
+function open(card) {
+  fill(card);
+  history.pushState({ view: true }, "", linkTo(card));
+  viewer.showModal();
+}
+
+function step(by) {
+  const card = shown[shown.indexOf(current) + by];
+  if (!card || !viewer.open) return;
+  fill(card);
+  history.replaceState({ view: true }, "", linkTo(card));
+}
+
+function target() {
+  let anchor = location.hash.slice(1);
+  try {
+    anchor = decodeURIComponent(anchor);
+  } catch {
+    return null; // a link that someone cut short
+  }
+  return cards.find((card) => card.id === anchor) ?? null;
+}
+
+// The address decides what is open, so that Back, Forward and a copied link do what they say.
+function follow() {
+  const card = target();
+  if (history.state?.view && card) {
+    fill(card);
+    if (!viewer.open) viewer.showModal();
+    return;
+  }
+  const from = viewer.open ? current : null;
+  if (viewer.open) viewer.close();
+  if (card?.hidden) reset();
+  mark(card);
+  (from ?? card)?.scrollIntoView({ block: from ? "nearest" : "center" });
+  from?.querySelector("a.figures").focus({ preventScroll: true });
+}
+
+function mark(card) {
+  for (const other of document.querySelectorAll(".card.marked")) other.classList.remove("marked");
+  card?.classList.add("marked");
+}
+
+// Holding space, or the edited picture, shows the source in its place: the eye sees what moved.
+function peek(on) {
+  const source = byId("view").querySelector(".source img");
+  for (const image of byId("view").querySelectorAll(".edit img")) {
+    if (on && source && !image.dataset.own) {
+      image.dataset.own = image.getAttribute("src");
+      image.src = source.getAttribute("src");
+    } else if (!on && image.dataset.own) {
+      image.src = image.dataset.own;
+      delete image.dataset.own;
+    }
+  }
+}
+
+for (const pill of pills)
+  pill.addEventListener("click", () => {
+    category = pill.dataset.category;
+    apply();
+  });
+for (const select of selects) select.addEventListener("change", apply);
+byId("reset").addEventListener("click", reset);
+byId("tools").addEventListener("submit", (event) => event.preventDefault());
+list.addEventListener("click", (event) => {
+  const link = event.target.closest("a.figures");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  open(link.closest(".card"));
+});
+byId("previous").addEventListener("click", () => step(-1));
+byId("next").addEventListener("click", () => step(1));
+byId("close").addEventListener("click", () => history.back());
+viewer.addEventListener("cancel", (event) => {
+  event.preventDefault();
+  history.back();
+});
+viewer.addEventListener("keydown", (event) => {
+  if (event.key === "ArrowLeft") step(-1);
+  else if (event.key === "ArrowRight") step(1);
+  else if (event.key === " " && !event.target.closest("button")) {
+    event.preventDefault();
+    peek(true);
+  }
+});
+viewer.addEventListener("keyup", (event) => event.key === " " && peek(false));
+byId("view").addEventListener("pointerdown", (event) => event.target.closest(".edit img") && peek(true));
+for (const end of ["pointerup", "pointercancel", "pointerleave"]) byId("view").addEventListener(end, () => peek(false));
+window.addEventListener("popstate", follow);
+
+byId("tools").hidden = false;
+apply();
+if (history.state?.view) history.replaceState(null, "", location.hash); // after a reload: the card, not the view
+if (target()) follow();

@@ -1,0 +1,219 @@
+"""`report.html`: one page with the pictures side by side, for a browser without network."""
+
+import base64
+import functools
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import quote
+
+import jinja2
+from markupsafe import Markup
+
+from editbench.records import Pair
+from editbench.report import text
+from editbench.report.plots import COLORS
+from editbench.summary import FAILED, SCORED, WAITING, RunRecords, Summary, outcome
+
+_POLICY = "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picture:
+    """An image file as the page links it."""
+
+    url: str
+    """Relative to the page, quoted."""
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What one run has for a pair."""
+
+    run: str
+    color: str
+    picture: Picture | None
+    status: str
+    value: float | None
+    share: float
+    """The value's place on the scale, percent."""
+    reason: str | None
+    reply: str | None
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Card:
+    """One pair with the answers of all runs."""
+
+    pair: Pair
+    anchor: str
+    link: str
+    source: Picture | None
+    answers: tuple[Answer, ...]
+    score: float | None
+    """Mean over the runs that scored it: what the page sorts by."""
+    difference: float | None
+    """Second run minus first, or the spread when there are more; None unless two runs scored it."""
+    tags: str
+    """Indices into the page's list of tags, with spaces around each."""
+    statuses: str
+    """The same for the list of outcomes."""
+    failed: bool
+    """Whether any run failed on it."""
+    differs: bool
+    """Whether the runs asked different things under this id."""
+
+
+def to_page(runs: Sequence[tuple[RunRecords, Summary]], plots: Mapping[str, str], out: Path) -> str:
+    """The whole page; `plots` holds a caption by path from `out`, where the page will lie.
+
+    It loads nothing but pictures: the policy in its head allows no network, and no script but its own, by hash.
+    Text from outside is escaped, and shown isolated, so that its direction can't leak into the page.
+    """
+    script, style = _asset("page.js"), _asset("page.css")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    pairs = {pair.pair_id: pair for run, _ in reversed(runs) for pair in run.pairs}
+    order = dict.fromkeys(pair.pair_id for run, _ in runs for pair in run.pairs)
+    records = [run for run, _ in runs]
+    asked = [{pair.pair_id: (pair.instruction, pair.source_sha256) for pair in run.pairs} for run in records]
+    tags = [tag for tag, _ in Counter(tag for pair in pairs.values() for tag in set(pair.tags)).most_common()]
+    tags.sort()
+    kinds = [SCORED, *FAILED, *WAITING]
+    used = {outcome(run, pair.pair_id).status for run in records for pair in run.pairs}
+    seen = {flag for run in records for edit in run.edits.values() for flag in edit.flags}
+    outcomes = [*(kind for kind in kinds if kind in used), *sorted(seen)]
+    difficulties = list(dict.fromkeys(pairs[key].difficulty for key in order if pairs[key].difficulty))
+    known = [level for level in ("easy", "medium", "hard") if level in difficulties]
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            policy=f"{_POLICY}; script-src 'sha256-{digest}'",
+            script=Markup(script),  # ours: the hash in the policy is of these characters
+            style=Markup(style),
+            title=" · ".join(run.name for run in records),
+            runs=[
+                {
+                    "run": run,
+                    "summary": summary,
+                    "color": COLORS[index % len(COLORS)],
+                    "no_score": text.no_score(summary),
+                }
+                for index, (run, summary) in enumerate(runs)
+            ],
+            several=len(runs) > 1,
+            setting_names=list(dict.fromkeys(name for run in records for name in run.settings)),
+            cards=[
+                _card(pairs[key], records, out, tags, outcomes, len({a[key] for a in asked if key in a}) > 1)
+                for key in order
+            ],
+            categories=[name for name in runs[0][1].categories if any(s.categories[name].num_pairs for _, s in runs)],
+            difficulties=[*known, *sorted(set(difficulties) - set(known), key=str)],
+            tags=tags,
+            outcomes=outcomes,
+            plots=plots,
+        )
+    )
+
+
+def _card(
+    pair: Pair, runs: Sequence[RunRecords], out: Path, tags: list[str], outcomes: list[str], differs: bool
+) -> Card:
+    answers: list[Answer] = []
+    facts: set[str] = set()
+    for index, run in enumerate(runs):
+        end, edit, score = outcome(run, pair.pair_id), run.edits.get(pair.pair_id), run.scores.get(pair.pair_id)
+        facts.update((end.status, *(edit.flags if edit else ())))
+        low, high = run.scale
+        answers.append(
+            Answer(
+                run=run.name,
+                color=COLORS[index % len(COLORS)],
+                picture=_picture(run.root, edit.image if edit else None, out),
+                status=end.status,
+                value=end.value,
+                share=0.0 if end.value is None else 100 * (end.value - low) / (high - low),
+                reason=end.reason,
+                reply=score.reply if score else None,
+                flags=edit.flags if edit else (),
+            )
+        )
+    values = [answer.value for answer in answers if answer.value is not None]
+    spread = None
+    if len(values) > 1:
+        spread = values[1] - values[0] if len(runs) == 2 else max(values) - min(values)
+    sources = (_picture(run.root, run.sources.get(pair.pair_id), out) for run in runs)
+    anchor = f"pair-{text.one_line(pair.pair_id)}"
+    return Card(
+        pair=pair,
+        anchor=anchor,
+        link="#" + quote(anchor),
+        source=next((picture for picture in sources if picture is not None), None),
+        answers=tuple(answers),
+        score=sum(values) / len(values) if values else None,
+        difference=spread,
+        tags=_indices(pair.tags, tags),
+        statuses=_indices(facts, outcomes),
+        failed=any(answer.status in FAILED for answer in answers),
+        differs=differs,
+    )
+
+
+def _indices(words: "set[str] | tuple[str, ...]", known: list[str]) -> str:
+    return " " + " ".join(str(known.index(word)) for word in sorted(words)) + " " if words else ""
+
+
+def _picture(root: Path, path: str | None, out: Path) -> Picture | None:
+    """The image below `root` as the page in `out` links it; None when there is none that can be shown."""
+    from PIL import Image
+
+    if path is None:
+        return None
+    base = Path(os.path.abspath(root))
+    file = Path(os.path.abspath(base / path))
+    if not file.is_relative_to(base):  # a record can't make the page show another file of this machine
+        return None
+    try:
+        with Image.open(file, formats=("PNG", "JPEG", "WEBP")) as image:
+            width, height = image.size
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return None
+    url = quote(os.fsencode(os.path.relpath(file, os.path.abspath(out))))
+    return Picture(url=url, width=width, height=height)
+
+
+def _asset(name: str) -> str:
+    source, _, _ = _loader().get_source(_environment(), name)
+    return source
+
+
+@functools.cache
+def _loader() -> jinja2.BaseLoader:
+    return jinja2.FileSystemLoader(Path(__file__).parent)
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    def shown(value: object) -> object:
+        """Every outside text passes here on its way out: what acts unseen becomes visible, then it is escaped."""
+        return value if isinstance(value, Markup) or not isinstance(value, str) else text.visible(value)
+
+    environment = jinja2.Environment(
+        loader=_loader(),
+        autoescape=True,
+        finalize=shown,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    shared = cast(dict[str, Any], environment.globals)
+    for function in (text.number, text.seconds, text.interval, text.of, text.not_scored):
+        shared[function.__name__] = function
+    return environment

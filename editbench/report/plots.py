@@ -1,0 +1,176 @@
+"""Plots that a reader would rather look at: distributions, means with their intervals, coverage."""
+
+import io
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from editbench.report import text
+from editbench.summary import Mean, RunRecords, Summary, outcome
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLORS = ("#4a74d9", "#d97b34", "#2a9d7c", "#b4589c", "#8a7f2d", "#4f9fbf", "#c2554f", "#7c7f86")
+"""One a run, around again after the last; readable on white and on near-black."""
+_INK = "#010203"  # stands for the reader's text colour until `_svg` puts that in
+_FAILED, _WAITING = "#cf6a3c", "#9aa1ac"
+_FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'Noto Sans', 'Liberation Sans', sans-serif"
+_STYLE = "svg{color:#1c2330;background:none}@media(prefers-color-scheme:dark){svg{color:#dfe3ea}}"
+_BINS = 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plot:
+    """A picture with its words."""
+
+    name: str
+    """The file's name without suffix."""
+    caption: str
+    """What it shows, in a sentence without full stop."""
+    svg: bytes
+
+
+def draw_plots(runs: Sequence[tuple[RunRecords, Summary]]) -> list[Plot]:
+    """The plots that these runs have data for; the same runs give the same bytes.
+
+    Each is an SVG that takes the light or dark text colour from its reader and holds its text as text.
+    """
+    import matplotlib  # half a second to import
+
+    if not any(run.pairs for run, _ in runs):
+        return []
+    fixed: dict[Any, Any] = {
+        "svg.hashsalt": "editbench",
+        "svg.fonttype": "none",
+        "text.parse_math": False,  # a run's name may hold a dollar sign
+        "font.size": 10,
+        "font.family": ["DejaVu Sans"],  # ships with matplotlib: the same layout everywhere
+        "text.color": _INK,
+        "axes.labelcolor": _INK,
+        "axes.edgecolor": _INK,
+        "xtick.color": _INK,
+        "ytick.color": _INK,
+    }
+    drawn: list[Plot] = []
+    with matplotlib.rc_context(fixed), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # the reader's fonts draw the text
+        if any(summary.overall.num_scored for _, summary in runs):
+            drawn.append(Plot(name="scores", caption="Scores by category", svg=_svg(_distributions(runs))))
+            caption = "Means with 95 % intervals; the tick is the mean with failures counted at the bottom"
+            drawn.append(Plot(name="means", caption=caption, svg=_svg(_means([summary for _, summary in runs]))))
+        drawn.append(Plot(name="coverage", caption="Pairs scored, failed and waiting", svg=_svg(_coverage(runs))))
+    return drawn
+
+
+def _rows(summaries: Sequence[Summary]) -> list[tuple[str, list[Mean]]]:
+    rows = [("all pairs", [summary.overall for summary in summaries])]
+    rows += [(name, [s.categories[name] for s in summaries]) for name in summaries[0].categories]
+    return [(label, means) for label, means in rows if any(mean.num_pairs for mean in means)]
+
+
+def _figure(height: float, num_rows: int = 1) -> "tuple[Figure, list[Axes]]":
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.2, height), layout="constrained")
+    axes = [figure.add_subplot(num_rows, 1, index + 1) for index in range(num_rows)]
+    for ax in axes:
+        ax.patch.set_visible(False)
+        ax.spines[["top", "right", "left"]].set_visible(False)
+        ax.spines["bottom"].set_alpha(0.3)
+        ax.tick_params(length=0)
+    return figure, axes
+
+
+def _distributions(runs: Sequence[tuple[RunRecords, Summary]]) -> "Figure":
+    import numpy as np
+
+    rows = _rows([summary for _, summary in runs])
+    low, high = runs[0][1].scale
+    edges = np.linspace(low, high, _BINS + 1)
+    figure, axes = _figure(0.5 + 0.72 * len(rows), len(rows))
+    for ax, (label, means) in zip(axes, rows, strict=True):
+        for index, ((run, _), mean) in enumerate(zip(runs, means, strict=True)):
+            pairs = [pair for pair in run.pairs if label in ("all pairs", pair.category)]
+            ends = [outcome(run, pair.pair_id) for pair in pairs]
+            counts, _edges = np.histogram([end.value for end in ends if end.value is not None], bins=edges)
+            color = COLORS[index % len(COLORS)]
+            name = text.one_line(run.name, 40) if ax is axes[0] else None
+            ax.stairs(counts, edges, fill=True, color=color, alpha=0.9 if len(runs) == 1 else 0.16)
+            ax.stairs(counts, edges, color=color, linewidth=1.4, label=name)
+            if mean.mean is not None:
+                ax.axvline(mean.mean, color=_INK if len(runs) == 1 else color, linewidth=1.1, linestyle=(0, (2, 2)))
+        ax.set_xlim(low, high)
+        ax.set_ylim(bottom=0)
+        ax.set_yticks([])
+        words = f"{label}\n{means[0].num_scored} scored" if len(runs) == 1 else label
+        ax.set_ylabel(words, rotation=0, ha="right", va="center")
+        if ax is not axes[-1]:
+            ax.set_xticklabels([])
+    axes[-1].set_xlabel("score (dashed: mean)")
+    _legend(figure, len(runs))
+    return figure
+
+
+def _means(summaries: Sequence[Summary]) -> "Figure":
+    rows = _rows(summaries)
+    figure, (ax,) = _figure(0.9 + len(rows) * (0.24 + 0.16 * len(summaries)))
+    step = 0.7 / len(summaries)
+    for place, (_label, means) in enumerate(rows):
+        for index, mean in enumerate(means):
+            y = place + (index - (len(means) - 1) / 2) * step
+            color = COLORS[index % len(COLORS)]
+            if mean.interval is not None:
+                ax.plot([mean.interval.low, mean.interval.high], [y, y], color=color, linewidth=2.2, alpha=0.75)
+            if mean.mean is not None:
+                name = text.one_line(summaries[index].name, 40) if place == 0 else None
+                ax.plot([mean.mean], [y], "o", color=color, markersize=6.5, label=name)
+            if mean.mean_failures_as_low is not None and mean.total_failed:
+                ax.plot([mean.mean_failures_as_low], [y], "|", color=color, markersize=9, markeredgewidth=1.6)
+    ax.set_xlim(*summaries[0].scale)
+    ax.set_ylim(len(rows) - 0.4, -0.6)
+    ax.set_yticks(range(len(rows)), [label for label, _ in rows])
+    ax.grid(axis="x", color=_INK, alpha=0.12, linewidth=0.8)
+    ax.set_xlabel("mean score")
+    _legend(figure, len(summaries))
+    return figure
+
+
+def _coverage(runs: Sequence[tuple[RunRecords, Summary]]) -> "Figure":
+    if len(runs) == 1:
+        rows = [(label, means[0]) for label, means in _rows([runs[0][1]])]
+    else:
+        rows = [(text.one_line(run.name, 40), summary.overall) for run, summary in runs]
+    figure, (ax,) = _figure(0.9 + 0.34 * len(rows))
+    for place, (_label, mean) in enumerate(rows):
+        left = 0.0
+        waiting = mean.num_pending + mean.num_not_scored
+        parts = (("scored", mean.num_scored, COLORS[0]), ("failed", mean.total_failed, _FAILED))
+        for name, num, color in (*parts, ("waiting", waiting, _WAITING)):
+            share = 100 * num / max(mean.num_pairs, 1)
+            ax.barh(place, share, 0.62, left, color=color, linewidth=0, label=name if place == 0 else None)
+            left += share
+        words = f"{mean.num_scored}/{mean.num_pairs}"
+        ax.text(101.5, place, words, va="center", fontsize=9)
+    ax.set_xlim(0, 100)
+    ax.set_ylim(len(rows) - 0.4, -0.6)
+    ax.set_yticks(range(len(rows)), [label for label, _ in rows])
+    ax.set_xlabel("% of pairs")
+    _legend(figure, 3)
+    return figure
+
+
+def _legend(figure: "Figure", entries: int) -> None:
+    if entries > 1:
+        figure.legend(loc="outside upper right", ncols=min(entries, 4), frameon=False, handlelength=1.2)
+
+
+def _svg(figure: "Figure") -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    picture = file.getvalue().decode()
+    picture = picture.replace(_INK, "currentColor").replace("'DejaVu Sans'", _FONTS)
+    return re.sub(r'(<style type="text/css">)', rf"\1{_STYLE}", picture, count=1).encode()
