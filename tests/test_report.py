@@ -1,11 +1,24 @@
+import base64
+import hashlib
+import json
 import math
+import re
+import shutil
 from dataclasses import replace
+from html.parser import HTMLParser
+from importlib.util import find_spec
+from itertools import groupby
 from pathlib import Path
+from urllib.parse import quote, unquote
 
+import pytest
 from PIL import Image, ImageDraw
+from rich.cells import cell_len
+from rich.console import Console
 
+from editbench.errors import UsageError
 from editbench.records import CATEGORIES, FAILURES, Edit, Pair, Score
-from editbench.report import write_report
+from editbench.report import as_json, render_table, text, write_report
 from editbench.summary import RunRecords
 
 HOSTILE = (
@@ -13,7 +26,7 @@ HOSTILE = (
 )
 LONG = (
     "Make the tall ceramic vase on the left side of the table fall over so that the water inside runs out towards "
-    "the viewer, wets the open book and drips from the table's edge; keep the window light, its shadows and everything else as it is."
+    "the viewer, wets the open book and drips from the table's edge; keep the light and all else as it is."
 )
 CHINESE = "把桌子左边的高花瓶推倒，让里面的水流向观者，浸湿翻开的书并从桌沿滴下；窗外的光线、阴影以及其他一切保持不变。"
 PLAIN = (
@@ -119,3 +132,306 @@ def make_run(root: Path, num: int = 30, shift: float = 0.0, pending: int = 2) ->
     return RunRecords(
         name=root.name, root=root, pairs=tuple(pairs), sources=sources, edits=edits, scores=scores, settings=settings
     )
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """One page of a part of a run, and one of two runs beside each other."""
+    folder = tmp_path_factory.mktemp("runs")
+    first, second = make_run(folder / "qwen"), make_run(folder / "base $5 <b>", shift=2.0, pending=0)
+    write_report([first], first.root)
+    write_report([first, second], folder / "both")
+    return {"one": first.root, "two": folder / "both", "runs": [first, second]}
+
+
+class Reading(HTMLParser):
+    """Collects every tag with its attributes."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def of(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.mark.parametrize("which", ["one", "two"])
+def test_hostile_text_stays_text(told, which):
+    page = (told[which] / "report.html").read_text()
+    read = Reading(page)
+    assert len(read.of("script")) == 1
+    assert not [name for _, attributes in read.tags for name in attributes if name.startswith("on")]
+    for tag in ("iframe", "object", "embed", "base", "link", "svg", "math"):
+        assert not read.of(tag)
+    for image in read.of("img"):
+        file = (told[which] / unquote(image["src"])).resolve()
+        assert file.is_file(), image["src"]
+        assert ":" not in image["src"]
+    assert all(link["href"].startswith("#pair-") for link in read.of("a"))
+    for unseen in ("\u202e", "\x1b", "\u202c"):
+        assert unseen not in page
+
+
+def test_only_our_script_may_run_and_only_pictures_load(told):
+    page = (told["one"] / "report.html").read_text()
+    read = Reading(page)
+    (script,) = re.findall(r"<script>(.*?)</script>", page, flags=re.DOTALL)
+    policies = [meta["content"] for meta in read.of("meta") if meta.get("http-equiv") == "Content-Security-Policy"]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert len(policies) == 1
+    rules = dict(rule.strip().split(" ", 1) for rule in policies[0].split(";"))
+    assert rules == {
+        "default-src": "'none'",
+        "img-src": "'self' data:",
+        "style-src": "'unsafe-inline'",
+        "script-src": f"'sha256-{digest}'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+
+
+def test_a_record_cannot_show_a_file_outside_its_run(tmp_path):
+    run = make_run(tmp_path / "run", num=6, pending=0)
+    draw(tmp_path / "secret.png", 0, edited=False)
+    edits = {key: replace(edit, image="../secret.png") for key, edit in run.edits.items()}
+    page = write_report([replace(run, edits=edits)], run.root).read_text()
+    assert "secret" not in page
+
+
+def test_the_json_keeps_its_contract(told):
+    document = json.loads((told["two"] / "report.json").read_text())
+    assert set(document) == {"schema", "runs"}
+    assert document["schema"] == 1
+    assert [run["name"] for run in document["runs"]] == ["qwen", "base $5 <b>"]
+    for run in document["runs"]:
+        assert list(run["categories"]) == ["physical", "environmental", "social", "causal", "referential"]
+        for mean in (run["overall"], *run["categories"].values()):
+            waiting = mean["num_not_scored"] + mean["num_pending"]
+            assert mean["num_scored"] + sum(mean["num_failed"].values()) + waiting == mean["num_pairs"]
+            for key in mean:
+                assert key in as_json.__doc__
+        for key in run:
+            assert key in as_json.__doc__
+    first = document["runs"][0]
+    assert (first["overall"]["num_scored"], first["overall"]["num_pairs"]) == (18, 30)
+    values = [s.value for key, s in told["runs"][0].scores.items() if s.value is not None]
+    assert first["overall"]["mean"] == pytest.approx(sum(values) / 18)
+    assert first["state"] == "part of a run: 27 of 30 edited, 18 scored"
+
+
+def test_an_empty_category_and_a_run_without_scores_have_null_means(tmp_path):
+    run = make_run(tmp_path / "run", num=4, pending=0)
+    write_report([replace(run, scores={})], run.root)
+    document = json.loads((run.root / "report.json").read_text())
+    assert document["runs"][0]["overall"]["mean"] is None
+    empty = document["runs"][0]["categories"]["referential"]
+    assert (empty["mean"], empty["num_pairs"], empty["num_scored"]) == (None, 0, 0)
+
+
+@pytest.mark.parametrize("which", ["one", "two"])
+def test_the_markdown_can_be_pasted(told, which):
+    document = (told[which] / "report.md").read_text()
+    lines = document.splitlines()
+    tables = [list(rows) for is_row, rows in groupby(lines, key=lambda line: line.startswith("|")) if is_row]
+    assert len(tables) >= 4
+    for rows in tables:
+        widths = {len(re.findall(r"(?<!\\)\|", row)) for row in rows}
+        assert len(widths) == 1, rows
+    assert "<" not in document
+    assert not re.search(r"(?<!\\)`|@\w|http://", document)
+    pictures = re.findall(r"(?<!\\)!\[[^\]]*\]\(([^)]*)\)", document)
+    assert pictures
+    assert all((told[which] / path).is_file() for path in pictures)
+
+
+def test_no_readable_reply_is_said_in_plain_words(tmp_path):
+    run = make_run(tmp_path / "demo", num=4, pending=0)
+    scores = {key: replace(s, value=None, failure="unreadable", detail="no number") for key, s in run.scores.items()}
+    write_report([replace(run, scores=scores)], run.root)
+    words = "no reply was readable: 4 of 4 unreadable"
+    assert words in (run.root / "report.md").read_text()
+    assert words in (run.root / "report.html").read_text()
+    assert words in shown(replace(run, scores=scores)).replace("\n", " ")
+
+
+def shown(*runs) -> str:
+    with (console := Console(width=80, color_system=None)).capture() as capture:
+        console.print(render_table(runs))
+    return capture.get()
+
+
+def test_the_terminal_s_table_fits_and_obeys_nobody(told):
+    first = replace(told["runs"][0], name="[red]x[/red]\x1b[2J\u202e" + "long" * 40)
+    text = shown(first, told["runs"][1])
+    assert max(map(cell_len, text.splitlines())) <= 80
+    assert "[red]" in text
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert "part of a run" in text
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ("a|b`c`", r"a\|b\`c\`"),
+        ("<b>&", "&lt;b&gt;&amp;"),
+        ("![x](http://y)\n# z", r"\!\[x\](http&#58;//y) \# z"),
+        ("\u202eabc\x00\ud800", r"\\u202eabc\\u0000\\ud800"),
+        ("名字 é 👩‍🚀", "名字 é 👩‍🚀"),
+    ],
+)
+def test_outside_text_in_markdown(given, wanted):
+    assert text.markdown(given) == wanted
+
+
+def test_the_same_records_give_the_same_bytes(told, tmp_path):
+    first = told["runs"][0]
+    before = {path: path.read_bytes() for path in [*first.root.glob("report.*"), *first.root.glob("plots/*")]}
+    assert len(before) == 6
+    write_report([first], first.root)
+    assert before == {path: path.read_bytes() for path in before}
+    assert not list(first.root.rglob("*.tmp"))
+
+
+def test_nothing_to_report_on_is_the_user_s_to_mend(tmp_path):
+    with pytest.raises(UsageError, match="no run"):
+        write_report([], tmp_path)
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+WHY_NOT = (
+    "no chromium on the path" if not CHROMIUM else "" if find_spec("playwright") else "playwright is not installed"
+)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if WHY_NOT:
+        pytest.skip(WHY_NOT)
+    from playwright.sync_api import sync_playwright
+
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=quiet)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser, told):
+    """Opens a page; afterwards nothing may have gone wrong in it, and nothing left the machine."""
+    wrong: list[str] = []
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+
+    def open_page(which: str, anchor: str = "", **look):
+        page = context.new_page()
+        page.set_viewport_size({"width": look.get("width", 1280), "height": 900})
+        page.on("console", lambda message: wrong.append(message.text))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("dialog", lambda dialog: wrong.append(f"a script ran: {dialog.message}"))
+        page.on("request", lambda request: request.url.startswith("file:") or wrong.append(request.url))
+        page.goto((told[which] / "report.html").as_uri() + anchor)
+        return page
+
+    yield open_page
+    context.close()
+    assert wrong == []
+
+
+def ids(page) -> list[str]:
+    return page.eval_on_selector_all(".card:not([hidden])", "cards => cards.map(card => card.id)")
+
+
+def scores(page) -> list[float]:
+    found = page.eval_on_selector_all("#cards .card:not([hidden])", "cards => cards.map(card => card.dataset.score)")
+    return [float(score) for score in found if score]
+
+
+def test_a_person_filters_and_sorts(visit):
+    page = visit("one")
+    assert len(ids(page)) == 30
+    page.get_by_role("button", name="social").click()
+    assert page.locator("#count").inner_text() == "6 of 30 pairs"
+    page.select_option("#difficulty", "easy")
+    assert len(ids(page)) == 2  # 12 and 27: 2 modulo 5 and 0 modulo 3
+    page.get_by_role("button", name="Reset").click()
+    page.select_option("#tag", label="光线")
+    assert len(ids(page)) == 14  # 2 or 3 modulo 4
+    page.select_option("#tag", "")
+    page.select_option("#outcome", label="refused")
+    assert ids(page) == ["pair-00012_物理_social"]
+    page.select_option("#outcome", "failed")
+    assert len(ids(page)) == 9
+    page.get_by_role("button", name="Reset").click()
+    page.select_option("#sort", "low")
+    low = scores(page)
+    assert low == sorted(low)
+    assert len(low) == 18
+    page.select_option("#sort", "high")
+    assert scores(page) == sorted(low, reverse=True)
+    page.select_option("#sort", "order")
+    assert ids(page)[0] == "pair-00000_物理_physical"
+
+
+def test_a_person_opens_a_pair_walks_on_and_goes_back(visit):
+    page = visit("one")
+    viewer = page.locator("#viewer")
+    page.locator("a.figures").nth(1).press("Enter")
+    assert viewer.is_visible()
+    assert page.locator("#position").inner_text() == "2 of 30"
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowLeft")
+    assert page.locator("#position").inner_text() == "3 of 30"
+    assert unquote(page.evaluate("location.hash")) == "#pair-00002_物理_social"
+    image = page.locator("#view .edit img")
+    own = image.get_attribute("src")
+    page.keyboard.down(" ")
+    assert "sources" in image.get_attribute("src")
+    page.keyboard.up(" ")
+    assert image.get_attribute("src") == own
+    assert page.evaluate("[...document.querySelectorAll('#view img')].every(i => i.complete && i.naturalWidth > 0)")
+    page.keyboard.press("Escape")
+    viewer.wait_for(state="hidden")
+    assert page.evaluate("location.hash") == ""
+    page.go_forward()
+    viewer.wait_for(state="visible")
+    page.go_back()
+    viewer.wait_for(state="hidden")
+
+
+@pytest.mark.parametrize("pair_id", ["00011_物理_environmental", f"00003 {HOSTILE}"])
+def test_a_link_leads_to_its_pair(visit, pair_id):
+    anchor = "#" + quote(f"pair-{text.one_line(pair_id)}")
+    page = visit("one", anchor)
+    marked = page.locator(".card.marked")
+    assert marked.count() == 1
+    assert marked.get_attribute("id") == f"pair-{text.one_line(pair_id)}"
+    page.wait_for_function("""() => {
+        const box = document.querySelector(".card.marked").getBoundingClientRect();
+        return box.bottom > 0 && box.top < innerHeight;
+    }""")
+
+
+def test_two_runs_stand_beside_each_other_and_sort_by_difference(visit):
+    page = visit("two")
+    assert page.locator(".card").first.locator("img").count() == 3
+    page.select_option("#sort", "spread")
+    found = page.eval_on_selector_all("#cards .card", "cards => cards.map(card => card.dataset.difference)")
+    sizes = [abs(float(difference)) for difference in found if difference]
+    assert sizes == sorted(sizes, reverse=True)
+    assert len(sizes) == 18
+    page.select_option("#sort", "first")
+    found = page.eval_on_selector_all("#cards .card", "cards => cards.map(card => card.dataset.difference)")
+    assert float(found[0]) < 0
+
+
+@pytest.mark.parametrize("which", ["one", "two"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_fits_its_window(visit, which, width):
+    page = visit(which, width=width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -21,6 +21,7 @@ _FAILED, _WAITING = "#cf6a3c", "#9aa1ac"
 _FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'Noto Sans', 'Liberation Sans', sans-serif"
 _STYLE = "svg{color:#1c2330;background:none}@media(prefers-color-scheme:dark){svg{color:#dfe3ea}}"
 _BINS = 20
+_WIDTH_IN = 4.8  # beside each other on the page, the text is then as large as the page's
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +76,7 @@ def _rows(summaries: Sequence[Summary]) -> list[tuple[str, list[Mean]]]:
 def _figure(height: float, num_rows: int = 1) -> "tuple[Figure, list[Axes]]":
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.2, height), layout="constrained")
+    figure = Figure(figsize=(_WIDTH_IN, height), layout="constrained")
     axes = [figure.add_subplot(num_rows, 1, index + 1) for index in range(num_rows)]
     for ax in axes:
         ax.patch.set_visible(False)
@@ -91,7 +92,7 @@ def _distributions(runs: Sequence[tuple[RunRecords, Summary]]) -> "Figure":
     rows = _rows([summary for _, summary in runs])
     low, high = runs[0][1].scale
     edges = np.linspace(low, high, _BINS + 1)
-    figure, axes = _figure(0.5 + 0.72 * len(rows), len(rows))
+    figure, axes = _figure(0.6 + 0.58 * len(rows), len(rows))
     for ax, (label, means) in zip(axes, rows, strict=True):
         for index, ((run, _), mean) in enumerate(zip(runs, means, strict=True)):
             pairs = [pair for pair in run.pairs if label in ("all pairs", pair.category)]
@@ -165,7 +166,7 @@ def _coverage(runs: Sequence[tuple[RunRecords, Summary]]) -> "Figure":
 
 def _legend(figure: "Figure", entries: int) -> None:
     if entries > 1:
-        figure.legend(loc="outside upper right", ncols=min(entries, 4), frameon=False, handlelength=1.2)
+        figure.legend(loc="outside upper right", ncols=min(entries, 3), frameon=False, handlelength=1.2)
 
 
 def _svg(figure: "Figure") -> bytes:
