@@ -85,7 +85,13 @@ function fill(card) {
 function open(card) {
   fill(card);
   history.pushState({ view: true }, "", linkTo(card));
+  show();
+}
+
+function show() {
+  if (viewer.open) return;
   viewer.showModal();
+  byId("view").focus(); // else the first button has it, and the space bar presses that
 }
 
 function step(by) {
@@ -110,7 +116,7 @@ function follow() {
   const card = target();
   if (history.state?.view && card) {
     fill(card);
-    if (!viewer.open) viewer.showModal();
+    show();
     return;
   }
   const from = viewer.open ? current : null;

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLORS = ("#4a74d9", "#d97b34", "#2a9d7c", "#b4589c", "#8a7f2d", "#4f9fbf", "#c2554f", "#7c7f86")
-"""One a run, around again after the last; readable on white and on near-black."""
+COLORS = ("#4a74d9", "#1f9e89", "#a25bc0", "#8f8430", "#4f9fbf", "#c2587f", "#7c7f86")
+"""One a run, around again after the last; readable on white and near-black, none like the orange of a failure."""
 _INK = "#010203"  # stands for the reader's text colour until `_svg` puts that in
 _FAILED, _WAITING = "#cf6a3c", "#9aa1ac"
 _FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'Noto Sans', 'Liberation Sans', sans-serif"
