@@ -13,6 +13,13 @@ def locate(model: str) -> str:
     return str(_PACKAGE / model.removeprefix(_SHIPPED)) if model.startswith(_SHIPPED) else model
 
 
+def model_name(model: str) -> str:
+    """How people call it: the last part of a hub id or a path; `demo-editor` for `editbench:demo/editor`."""
+    if model.startswith(_SHIPPED):
+        return model.removeprefix(_SHIPPED).replace("/", "-")
+    return Path(model).name
+
+
 def check_checkpoint(model: str, index: str, *, option: str) -> None:
     """See without reading weights that a model can be loaded; a hub id is left to the hub.
 

@@ -8,7 +8,7 @@ _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS}
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether the device (or the host) had no room, so that less at once may go through."""
-    from accelerate.utils import should_reduce_batch_size
+    from accelerate.utils.memory import should_reduce_batch_size
 
     return isinstance(error, MemoryError) or (isinstance(error, Exception) and should_reduce_batch_size(error))
 

@@ -43,7 +43,9 @@ class Record:
         if not isinstance(row, dict):
             raise ValueError("not a JSON object")
         known = {field.name for field in fields(cls)}
-        values = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items() if key in known}
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in row.items() if key in known
+        }
         try:
             return cls(**values)
         except TypeError as error:

@@ -114,7 +114,7 @@ class World:
     def _store(self) -> Any:
         if self.size == 1:
             return None
-        from torch.distributed import rendezvous
+        from torch.distributed.rendezvous import rendezvous
 
         store, _, _ = next(rendezvous("env://", self.rank, self.size, timeout=_PATIENCE))
         return store

@@ -42,7 +42,9 @@ def test_the_demos_models_work_on_any_benchmark():
 def test_an_editor_is_named_short_or_by_class_path_and_takes_its_own_settings():
     assert parsed("--editor", "Unchanged").editor == Unchanged()
     assert parsed("--editor=editbench.editors.Saved", "--editor.init_args.folder", "x").editor == Saved(folder="x")
-    assert parsed("--benchmark", "b.json", "--editor.init_args.num_inference_steps", "8").editor.num_inference_steps == 8
+    assert (
+        parsed("--benchmark", "b.json", "--editor.init_args.num_inference_steps", "8").editor.num_inference_steps == 8
+    )
 
 
 def test_a_class_of_the_users_own_is_an_editor(tmp_path, monkeypatch):
@@ -126,7 +128,9 @@ def test_differences_name_the_setting_and_both_values():
 
 @pytest.mark.parametrize("script", ["edit.py", "score.py", "report.py"])
 def test_help_answers_in_a_second_without_torch(script):
-    code = f"import runpy, sys; sys.argv = ['{script}', '--help']\ntry: runpy.run_path('{script}', run_name='__main__')\n"
+    code = (
+        f"import runpy, sys; sys.argv = ['{script}', '--help']\ntry: runpy.run_path('{script}', run_name='__main__')\n"
+    )
     code += "finally: sys.stderr.write('torch' * ('torch' in sys.modules))"
     start = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "editbench"
 
 LAYERS = [
     {"errors", "records"},
-    {"checkpoints", "faults", "images", "world"},
+    {"checkpoints", "faults", "images", "one_frame", "world"},
     {"benchmark", "console", "rubrics", "run_dir", "summary"},
     {"rubric", "report"},
     {"editors", "judges"},
@@ -42,11 +42,18 @@ def test_a_module_imports_only_from_lower_layers(path):
 
 def test_no_module_of_the_package_imports_a_script():
     for path in MODULES:
-        names = {alias.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Import) for alias in node.names}
+        names = {
+            alias.name
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Import)
+            for alias in node.names
+        }
         assert not names & {"edit", "score", "report"}
 
 
-@pytest.mark.parametrize("name", ["editbench.config", "editbench.report", "editbench.edit_stage", "editbench.score_stage"])
+@pytest.mark.parametrize(
+    "name", ["editbench.config", "editbench.report", "editbench.edit_stage", "editbench.score_stage"]
+)
 def test_nothing_imports_torch_before_a_model_is_chosen(name):
     code = f"import sys, {name}; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -55,5 +62,7 @@ def test_nothing_imports_torch_before_a_model_is_chosen(name):
 def test_the_vocabulary_needs_nothing_but_the_standard_library():
     tree = ast.parse((PACKAGE / "records.py").read_text())
     roots = {node.module.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
-    roots |= {alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    roots |= {
+        alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
+    }
     assert roots <= sys.stdlib_module_names

@@ -199,6 +199,26 @@ def save(pipeline: Any, judge: Any, editor_to: Path = EDITOR, judge_to: Path = J
         build_processor(train_tokenizer(), judge=True).save_pretrained(judge_to)
 
 
+def export(folder: Path, editor_to: Path = EDITOR, judge_to: Path = JUDGE) -> None:
+    """Write the weights that training left in that folder as two models, each as far as it is finished."""
+    import torch
+
+    def finished(model: Any, name: str) -> None:
+        model.load_state_dict(torch.load(folder / f"{name}.weights.pt", map_location="cpu", weights_only=True))
+
+    tokenizer = train_tokenizer()
+    if (folder / "transformer.weights.pt").exists():
+        pipeline = build_pipeline(tokenizer)
+        finished(pipeline.vae, "vae")
+        finished(pipeline.transformer, "transformer")
+        finished(pipeline.text_encoder, "text")
+        save(pipeline, None, editor_to, judge_to)
+    if (folder / "judge.weights.pt").exists():
+        judge = build_judge(tokenizer)
+        finished(judge, "judge")
+        save(None, judge, editor_to, judge_to)
+
+
 def main() -> None:
     """Write both models' folders with random weights."""
     import torch

@@ -1,13 +1,15 @@
 """Editors that are diffusers pipelines."""
 
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any, Literal
 
 from PIL.Image import Image
 
-from editbench.checkpoints import check_checkpoint, locate
+from editbench.checkpoints import check_checkpoint, locate, model_name
 from editbench.editors.editor import EditFailed, Editor
 from editbench.errors import UsageError
+from editbench.one_frame import one_frame
 from editbench.records import Pair
 from editbench.world import World
 
@@ -43,7 +45,7 @@ class Diffusers(Editor):
     @property
     def name(self) -> str:
         """The model's own name."""
-        return self.model.rstrip("/").split("/")[-1]
+        return model_name(self.model)
 
     def check(self) -> None:
         """The checkpoint is there, as far as can be seen without reading weights."""
@@ -51,20 +53,20 @@ class Diffusers(Editor):
 
     def load(self, world: World) -> str:
         """Read the weights straight to the device: safetensors are mapped, so ranks share one copy in host memory."""
-        import diffusers
         import torch
+        from diffusers.utils.logging import disable_progress_bar
+        from transformers.utils.logging import disable_progress_bar as disable_text_encoders_bar
 
         device_name = world.claim_device()
-        cls: Any = diffusers.DiffusionPipeline
-        if self.pipeline is not None:
-            cls = getattr(diffusers, self.pipeline, None)
-            if cls is None:
-                raise UsageError(f"--editor.init_args.pipeline {self.pipeline}: diffusers has no such class")
-        diffusers.utils.logging.disable_progress_bar()
+        disable_progress_bar()
+        disable_text_encoders_bar()
+        cls: Any = getattr(import_module("diffusers"), self.pipeline or "DiffusionPipeline", None)
+        if cls is None:
+            raise UsageError(f"--editor.init_args.pipeline {self.pipeline}: diffusers has no such class")
         self._pipeline: Any = cls.from_pretrained(
             locate(self.model),
             revision=self.revision,
-            torch_dtype=getattr(torch, self.dtype),
+            dtype=getattr(torch, self.dtype),
             use_safetensors=True,
             # "cuda" is the process's current device, and there the weights are read without a stop on the host
             device_map="cuda" if world.gpus else None,
@@ -114,3 +116,10 @@ class QwenImageEdit(Diffusers):
             "negative_prompt": self.negative_prompt if guided else None,
         }
         return super().call_arguments() | guidance
+
+    def load(self, world: World) -> str:
+        """As any pipeline; on the CPU, where its video convolutions take most of a small model's time, without them."""
+        device_name = super().load(world)
+        if not world.gpus:
+            one_frame(self._pipeline.vae)
+        return device_name

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
-from editbench.checkpoints import check_checkpoint, locate
+from editbench.checkpoints import check_checkpoint, locate, model_name
 from editbench.errors import UsageError
 from editbench.judges.judge import Judge, Reply
 from editbench.rubric import Question
@@ -43,7 +43,7 @@ class QwenVL(Judge):
     @property
     def name(self) -> str:
         """The model's own name."""
-        return self.model.rstrip("/").split("/")[-1]
+        return model_name(self.model)
 
     def check(self) -> None:
         """The checkpoint is there, as far as can be seen without reading weights."""
@@ -53,7 +53,9 @@ class QwenVL(Judge):
         """Read the weights straight to this process's share of the GPUs."""
         import torch
         from transformers import AutoModelForImageTextToText, AutoProcessor
+        from transformers.utils.logging import disable_progress_bar
 
+        disable_progress_bar()
         device_name = world.claim_device()
         placement: dict[str, Any] = {}
         if world.gpus:
@@ -71,9 +73,10 @@ class QwenVL(Judge):
         """Scale as Qwen's own recipe does: once, to whole patches, so that the processor has nothing left to scale."""
         from qwen_vl_utils import fetch_image
 
+        scale: Any = fetch_image  # its annotation knows no numbers, its code does
         patch = getattr(self._processor.image_processor, "patch_size", 14)
         scaled = [
-            part if isinstance(part, str) else fetch_image({"image": part, "max_pixels": max_pixels}, patch)
+            part if isinstance(part, str) else scale({"image": part, "max_pixels": max_pixels}, patch)
             for part in question.content
         ]
         return replace(question, content=tuple(scaled))
