@@ -1,0 +1,112 @@
+"""The edit loop, driven by editors whose failures are planned."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from PIL import Image
+
+from editbench.config import Config
+from editbench.edit_stage import edit, edit_key
+from editbench.editors import EditFailed, Editor, QwenImageEdit, Unchanged
+from editbench.records import Edit, Pair
+from editbench.run_dir import RunDir, read_records
+from editbench.world import World
+
+
+@dataclass(kw_only=True)
+class PlannedEditor(Editor):
+    """Inverts the source, but raises for the category that it is told to fail at."""
+
+    fails: str = ""
+    how: str = "EditFailed"
+    made: int = 0
+    neutral = frozenset({"fails", "how", "made"})
+
+    def edit(self, pair, source, seed):
+        self.made += 1
+        if pair.category == self.fails:
+            raise {
+                "EditFailed": EditFailed("refused: the safety checker blanked it"),
+                "OutOfMemory": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+                "Bug": ZeroDivisionError("division by zero"),
+                "Poisoned": torch.AcceleratorError("CUDA error: an illegal memory access was encountered"),
+                "DiskFull": OSError(28, "No space left on device"),
+            }[self.how]
+        return Image.eval(source, lambda value: 255 - value)
+
+
+def configured(photos_json, tmp_path, editor: Editor) -> Config:
+    return Config(benchmark=photos_json, run=(tmp_path / "run",), editor=editor)
+
+
+@pytest.mark.parametrize(
+    ("how", "words"), [("EditFailed", "refused"), ("OutOfMemory", "out of memory"), ("Bug", "ZeroDivisionError")]
+)
+def test_a_pair_that_fails_is_recorded_with_its_reason_and_tried_again(photos_json, tmp_path, how, words):
+    config = configured(photos_json, tmp_path, PlannedEditor(fails="causal", how=how))
+    assert edit(config, World()) == 0
+    rows = read_records(RunDir(config.the_run).manifest, Edit)
+    assert [row.image is None for row in rows] == [False, False, True, False]
+    assert words in rows[2].error
+
+    mended = PlannedEditor()
+    edit(replace(config, editor=mended), World())
+    assert mended.made == 1
+    assert all(row.error is None for row in read_records(RunDir(config.the_run).manifest, Edit))
+
+
+@pytest.mark.parametrize("how", ["Poisoned", "DiskFull"])
+def test_a_process_that_cannot_go_on_stops_and_blames_no_later_pair(photos_json, tmp_path, how):
+    config = configured(photos_json, tmp_path, PlannedEditor(fails="physical", how=how))
+    with pytest.raises((RuntimeError, OSError)):
+        edit(config, World())
+    run = RunDir(config.the_run)
+    found = run.latest(Edit, "edit", run.manifest)
+    assert [row.error for row in found.values()] == [None]
+    edit(replace(config, editor=PlannedEditor()), World())
+    assert len(read_records(run.manifest, Edit)) == 4
+
+
+def test_a_run_in_which_everything_failed_says_so_by_its_exit_code(photos_json, tmp_path):
+    config = configured(photos_json, tmp_path, PlannedEditor(fails="causal"))
+    assert edit(replace(config, categories=("causal",)), World()) == 1
+    assert edit(replace(config, max_failures=0), World()) == 1
+    assert edit(replace(config, max_failures=1), World()) == 0
+
+
+def test_checking_writes_nothing(photos_json, tmp_path):
+    config = configured(photos_json, tmp_path, Unchanged())
+    assert edit(replace(config, check=True), World()) == 0
+    assert not config.the_run.exists()
+
+
+def test_whatever_changes_pixels_changes_the_key():
+    pair = Pair(pair_id="a", category="causal", instruction="x", source_sha256="s")
+    editor = QwenImageEdit()
+    keys = {
+        edit_key(pair, editor, 1),
+        edit_key(pair, editor, 2),
+        edit_key(replace(pair, instruction="y"), editor, 1),
+        edit_key(replace(pair, source_sha256="t"), editor, 1),
+        *(
+            edit_key(pair, replace(editor, **{name: value}), 1)
+            for name, value in {
+                "model": "other/model",
+                "revision": "abc",
+                "dtype": "float32",
+                "num_inference_steps": 8,
+                "true_cfg_scale": 1.0,
+                "negative_prompt": "blurry",
+                "call": {"height": 512},
+                "pipeline": "QwenImageEditPlusPipeline",
+            }.items()
+        ),
+    }
+    assert len(keys) == 12
+    assert edit_key(replace(pair, rationale="r", tags=("t",)), editor, 1) == edit_key(pair, editor, 1)
+
+
+def test_guidance_gets_its_negative_prompt_exactly_when_it_is_asked_for():
+    assert QwenImageEdit(true_cfg_scale=4.0).call_arguments()["negative_prompt"] == " "
+    assert QwenImageEdit(true_cfg_scale=1.0).call_arguments()["negative_prompt"] is None
