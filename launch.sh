@@ -30,7 +30,7 @@ stage() { # stage <processes> <script> <arguments>
     if ((processes == 1)) && ((${#standalone[@]} == 1)); then
         python "$@"
     else
-        OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} torchrun "${standalone[@]}" --nproc_per_node="$processes" "$@"
+        OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} torchrun "${standalone[@]}" --nproc_per_node="$processes" -- "$@"
     fi
 }
 

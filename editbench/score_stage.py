@@ -96,7 +96,7 @@ def _plan(config: Config, run: RunDir, pairs: dict[str, Pair], name: str) -> dic
     edits = run.latest(Edit, "edit", run.manifest)
     tasks = [_task(config, pair, edits[pair.pair_id]) for pair in pairs.values() if pair.pair_id in edits]
     if not tasks:
-        raise UsageError(f"{run.root} has no edits yet; make them: torchrun --nproc_per_node=gpu edit.py …")
+        raise UsageError(f"{run.root} has no edits yet; make them: torchrun --nproc_per_node=gpu -- edit.py …")
     if len(tasks) < len(pairs):
         log.warning("Only %d of %d pairs have been edited; the others can be scored later.", len(tasks), len(pairs))
     before = run.latest(Score, f"score-{name}", run.scores(name))
