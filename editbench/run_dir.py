@@ -230,14 +230,20 @@ def environment(device_names: Iterable[str]) -> dict[str, Any]:
     import platform
     from importlib import metadata
 
+    def version(package: str) -> str | None:
+        try:
+            return metadata.version(package)
+        except metadata.PackageNotFoundError:
+            return None  # a checkout may run without being installed
+
     packages = ("editbench", "torch", "torchvision", "diffusers", "transformers", "accelerate", "pillow", "numpy")
     commit = subprocess.run(
-        ["git", "-C", Path(__file__).parent, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+        ["git", "-C", Path(__file__).parent, "rev-parse", "--verify", "HEAD"], capture_output=True, text=True, check=False
     )
     return {
         "python": platform.python_version(),
         "system": platform.system(),
-        "packages": {name: metadata.version(name) for name in packages},
+        "packages": {name: version(name) for name in packages},
         "devices": sorted(set(device_names)),
         "commit": commit.stdout.strip() or None,
     }
