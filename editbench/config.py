@@ -160,10 +160,11 @@ def parse(description: str, argv: Sequence[str] | None = None, *, from_run: bool
     import jsonargparse
 
     args = _spell_out(list(sys.argv[1:] if argv is None else argv))
+    # not default_config_files: there, settings of a class that another one replaces would stay and be refused
+    args = [*(f"--config={path}" for path in _base(args, from_run=from_run)), *args]
     jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = jsonargparse.ArgumentParser(
         description=description,
-        default_config_files=[str(path) for path in _base(args, from_run=from_run)],
         formatter_class=_HelpFormatter,
     )
     parser.add_argument("--config", action="config", help=f"a YAML file, or one of: {', '.join(shipped())}")

@@ -238,7 +238,10 @@ def environment(device_names: Iterable[str]) -> dict[str, Any]:
 
     packages = ("editbench", "torch", "torchvision", "diffusers", "transformers", "accelerate", "pillow", "numpy")
     commit = subprocess.run(
-        ["git", "-C", Path(__file__).parent, "rev-parse", "--verify", "HEAD"], capture_output=True, text=True, check=False
+        ["git", "-C", Path(__file__).parent, "rev-parse", "--verify", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return {
         "python": platform.python_version(),

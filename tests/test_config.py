@@ -118,6 +118,12 @@ def test_a_run_remembers_its_configuration_and_flags_win(tmp_path):
     assert parsed("--run", str(tmp_path)).language == "en"  # editing says all of it, so that a change is noticed
 
 
+def test_a_run_of_another_kind_of_editor_is_remembered_too(tmp_path):
+    made = parsed("--run", str(tmp_path), "--editor", "Saved", "--editor.init_args.folder", "x")
+    (tmp_path / "config.yaml").write_text(to_yaml(made))
+    assert parsed("--run", str(tmp_path), from_run=True).editor == Saved(folder="x")
+
+
 def test_differences_name_the_setting_and_both_values():
     old = deciding(QwenImageEdit(num_inference_steps=8))
     new = deciding(QwenImageEdit(num_inference_steps=50))

@@ -121,7 +121,8 @@ def build_judge(tokenizer: Any) -> Any:
 
     ids = token_ids(tokenizer)
     end = ids.pop("eos_token_id")
-    rope = {"rope_type": "default", "rope_theta": 1e4, "mrope_interleaved": True, "mrope_section": [6, 5, 5]}
+    # a low base tells neighbouring cells of a picture apart, as comparing two of them needs; prompts are short
+    rope = {"rope_type": "default", "rope_theta": 20.0, "mrope_interleaved": True, "mrope_section": [6, 5, 5]}
     config = Qwen3VLConfig(
         text_config={
             "vocab_size": VOCABULARY_SIZE,
