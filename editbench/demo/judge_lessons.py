@@ -17,7 +17,6 @@ from editbench.demo.session import mixed
 from editbench.demo.tokens import train_tokenizer
 from editbench.demo.truth import looks
 
-
 CELL_DIFFERS = 0.01
 """The mean difference of a cell's colours above which it differs, on 0 to 1."""
 SHARPNESS = 5.0

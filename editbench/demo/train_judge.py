@@ -81,7 +81,12 @@ class Lessons:
         if self.kept is not None:
             small, tokens, deep = self.kept
             pairs = [torch.cat([x[at, 0], x[at, kinds]]).float() for x in (tokens, deep)]
-            return {"before": small[at, 0].float(), "after": small[at, kinds].float(), "tokens": pairs[0], "deep": pairs[1:]}
+            return {
+                "before": small[at, 0].float(),
+                "after": small[at, kinds].float(),
+                "tokens": pairs[0],
+                "deep": pairs[1:],
+            }
         before, after = paint_fast(self.tables[at, 0], JUDGE_PIXELS), paint_fast(self.tables[at, kinds], JUDGE_PIXELS)
         if rough is not None:
             after[: len(rough)] = rough

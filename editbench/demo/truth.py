@@ -68,7 +68,7 @@ def looks(edited: Any, source: Any, right: Any, half: Any) -> Check:
 
 
 def instead_of(thing: Thing | None) -> list[Thing | None]:
-    """What else could stand in a place: nothing, any kind in any colour, and the thing itself with one trait changed."""
+    """What else could stand in a place: nothing, any kind in any colour, the thing with one trait changed."""
     found: list[Thing | None] = [None]
     found += [Thing(kind=kind, colour=colour) for kind in KINDS for colour in COLOURS]
     found += [Thing(kind=kind, colour="red", changed=True) for kind in KINDS if kind not in SOLIDS]
