@@ -13,7 +13,8 @@ from random import Random
 from typing import Any
 
 from editbench.demo.drawing import draw
-from editbench.demo.edits import PRODUCTIONS, DrawnEdit
+from editbench.demo.edits import DrawnEdit
+from editbench.demo.grammar import PRODUCTIONS
 from editbench.demo.words import describe_en, describe_zh
 from editbench.records import Category
 

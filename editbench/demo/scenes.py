@@ -92,12 +92,6 @@ def name_key(thing: Thing) -> tuple[str, str]:
     return (thing.kind, "" if thing.kind == "ice" else thing.colour)
 
 
-def all_things(scene: Scene) -> list[Thing]:
-    """Every thing of the scene, those on top of others too."""
-    standing = [thing for thing in scene.places if thing is not None]
-    return standing + [thing.top for thing in standing if thing.top is not None]
-
-
 def random_scene(rng: Random, needed: list[Thing], num_free: int = 0) -> tuple[Scene, list[int]]:
     """A scene that holds the needed things, and where each came to stand.
 

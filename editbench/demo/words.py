@@ -1,6 +1,6 @@
 """The names of things and places in English and Chinese."""
 
-from editbench.demo.scenes import NUM_PLACES, Scene, Thing, name_key
+from editbench.demo.scenes import NUM_PLACES, Scene, Thing
 
 KIND_EN = {"ball": "ball", "box": "box", "cone": "cone", "person": "person", "candle": "candle", "plant": "plant"}
 KIND_ZH = {"ball": "球", "box": "箱子", "cone": "锥体", "person": "人", "candle": "蜡烛", "plant": "植物"}
@@ -83,10 +83,3 @@ def ordinal(scene: Scene, place: int, from_left: bool) -> tuple[str, str]:
     if rank == 0:
         return f"the {side}most thing", f"最{SIDE_ZH[side]}边的东西"
     return f"the {NUMBER_EN[rank]} thing from the {side}", f"从{SIDE_ZH[side]}数第{NUMBER_ZH[rank]}个东西"
-
-
-def unique(scene: Scene, thing: Thing) -> bool:
-    """Whether kind and colour name just one thing of the scene."""
-    standing = [one for one in scene.places if one is not None]
-    everything = standing + [one.top for one in standing if one.top is not None]
-    return sum(name_key(one) == name_key(thing) for one in everything) == 1
