@@ -1,7 +1,8 @@
 """Measure the demo's models on pairs that training never saw: `python -m editbench.demo.evaluate out.json`.
 
 Edits are made by the real pipeline and compared with the drawn truth; scores are given by the real judge. Each figure
-has its 95 % interval: Wilson's for shares, a bootstrap over pairs for the rank correlation.
+has its 95 % interval: Wilson's for shares, a bootstrap over pairs for what is computed from several
+replies to one pair.
 """
 
 import argparse
@@ -153,8 +154,6 @@ def evaluate_judge(edits: list[Any], folder: Path, on: str) -> dict[str, Any]:
     figures: dict[str, Any] = {"readable": share(readable)}
     for k, name in enumerate(RESULTS[1:], start=1):
         figures[f"right_above_{name}"] = share((values[:, 0] > values[:, k]).tolist())
-    wins = np.concatenate([values[:, 0] > values[:, k] for k in range(1, len(RESULTS))])
-    figures["pairwise"] = share(wins.tolist())
     figures["mean_value"] = {name: float(np.nanmean(values[:, k])) for k, name in enumerate(RESULTS)}
     worth = np.array([TRUTH[name] for name in RESULTS])
 
@@ -163,15 +162,15 @@ def evaluate_judge(edits: list[Any], folder: Path, on: str) -> dict[str, Any]:
         known = ~np.isnan(chosen)
         return float(stats.spearmanr(chosen[known], np.tile(worth, len(rows))[known])[0])
 
+    def pairwise(rows: Any) -> float:
+        return float(np.mean(values[rows][:, :1] > values[rows][:, 1:]))
+
     rng = np.random.default_rng(0)
-    drawn = [correlation(rng.integers(len(edits), size=len(edits))) for _ in range(1000)]
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    figures["spearman"] = {
-        "value": correlation(np.arange(len(edits))),
-        "low": float(low),
-        "high": float(high),
-        "n": len(edits),
-    }
+    samples = [rng.integers(len(edits), size=len(edits)) for _ in range(1000)]
+    for name, statistic in (("pairwise", pairwise), ("spearman", correlation)):
+        low, high = np.percentile([statistic(rows) for rows in samples], [2.5, 97.5])
+        value = statistic(np.arange(len(edits)))
+        figures[name] = {"value": value, "low": float(low), "high": float(high), "n": len(edits)}
     return figures
 
 
