@@ -11,9 +11,10 @@ PACKAGE = Path(__file__).parent.parent / "editbench"
 
 LAYERS = [
     {"errors", "records"},
-    {"checkpoints", "faults", "images", "one_frame", "world"},
+    {"checkpoints", "faults", "images", "intervals", "one_frame", "world"},
     {"benchmark", "console", "rubrics", "run_dir", "summary"},
-    {"rubric", "report"},
+    {"comparison", "rubric"},
+    {"report"},
     {"editors", "judges"},
     {"config"},
     {"demo", "edit_stage", "report_stage", "score_stage"},

@@ -204,7 +204,7 @@ def test_a_record_cannot_show_a_file_outside_its_run(tmp_path):
 
 def test_the_json_keeps_its_contract(told):
     document = json.loads((told["two"] / "report.json").read_text())
-    assert set(document) == {"schema", "runs"}
+    assert set(document) == {"schema", "runs", "comparisons", "differ"}
     assert document["schema"] == 1
     assert [run["name"] for run in document["runs"]] == ["qwen", "base $5 <b>"]
     for run in document["runs"]:
@@ -221,6 +221,35 @@ def test_the_json_keeps_its_contract(told):
     values = [s.value for key, s in told["runs"][0].scores.items() if s.value is not None]
     assert first["overall"]["mean"] == pytest.approx(sum(values) / 18)
     assert first["state"] == "part of a run: 27 of 30 edited, 18 scored"
+
+
+def keys(value) -> set[str]:
+    """Every name at every depth, but for those that are data: settings, devices, kinds of failure, flags."""
+    if isinstance(value, list):
+        return set().union(*map(keys, value))
+    if not isinstance(value, dict):
+        return set()
+    data = {"settings", "devices", "num_failed", "flags"}
+    return set(value).union(*(keys(inner) for name, inner in value.items() if name not in data))
+
+
+def test_every_key_of_the_json_is_documented(told):
+    document = json.loads((told["two"] / "report.json").read_text())
+    assert len(keys(document)) > 50
+    assert {name for name in keys(document) if name not in as_json.__doc__} == set()
+
+
+def test_runs_are_compared_and_what_makes_them_unlike_is_said_on_top(told, tmp_path):
+    (found,) = json.loads((told["two"] / "report.json").read_text())["comparisons"]
+    overall = found["overall"]
+    assert (found["first"], found["second"]) == ("qwen", "base $5 <b>")
+    assert overall["num_pairs"] == overall["num_wins"] + overall["num_ties"] + overall["num_losses"] == 18
+    assert found["num_only_second"] == 3
+    first, second = told["runs"]
+    write_report([first, replace(second, settings=second.settings | {"judge": "another"})], tmp_path)
+    for name in ("report.md", "report.html"):
+        assert "differ in judge" in (tmp_path / name).read_text()
+        assert "differ in" not in (told["two"] / name).read_text()
 
 
 def test_an_empty_category_and_a_run_without_scores_have_null_means(tmp_path):

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from editbench.intervals import MIN_GROUPS
 from editbench.records import CATEGORIES, FAILURES, Edit, Pair, Score
-from editbench.summary import FAILED, MIN_GROUPS, RunRecords, mean_interval, outcome, summarize
+from editbench.summary import FAILED, RunRecords, outcome, summarize
 
 
 def a_run(values, *, groups=None, categories=None, **changes) -> RunRecords:
@@ -130,36 +131,20 @@ def test_equal_scores_do_not_claim_certainty():
     assert mean.interval_note == "all scores are equal"
 
 
-def test_the_interval_of_efron_s_law_school_means():
-    # the 15 LSAT scores of Efron & Tibshirani (1993), table 3.1: mean 600.27, standard error of the mean
-    # (plug-in) 10.43, so a 95 % interval is about 600.27 ± 1.96 × 10.43 = 579.8 to 620.7
-    lsat = [576.0, 635, 558, 578, 666, 580, 555, 661, 651, 605, 653, 575, 545, 572, 594]
-    found = mean_interval(lsat, [str(i) for i in range(15)])
-    assert found.method == "BCa"
-    assert found.low == pytest.approx(579.8, abs=2.5)
-    assert found.high == pytest.approx(620.7, abs=2.5)
-    assert found == mean_interval(lsat, [str(i) for i in range(15)])  # seeded
-
-
-def test_copies_of_a_source_do_not_narrow_the_interval():
-    values = [float(v) for v in (1, 9, 4, 6, 3, 8, 2, 7, 5, 6)]
-    names = [str(i) for i in range(10)]
-    once, thrice = mean_interval(values, names), mean_interval(values * 3, names * 3)
-    assert thrice.low == pytest.approx(once.low)
-    assert thrice.high == pytest.approx(once.high)
-
-
-def test_the_interval_covers_the_true_mean_about_as_often_as_it_says():
-    # 300 samples of 20 sources with 3 correlated scores each. At a true coverage of 0.93 the count has a standard
-    # deviation of 0.015, so the bounds are four and three of them away: a false alarm in about 1,000 code changes.
-    draw = np.random.default_rng(1)
-    names = [str(i // 3) for i in range(60)]
-    hits = 0
-    for _ in range(300):
-        values = 6 + np.repeat(draw.normal(0, 1, 20), 3) + draw.normal(0, 1, 60)
-        found = mean_interval(values.tolist(), names, num_resamples=999)
-        hits += found.low <= 6 <= found.high
-    assert 0.87 <= hits / 300 <= 0.975
+def test_the_category_mean_has_an_interval_and_a_lower_bound_of_its_own():
+    draw = np.random.default_rng(4)
+    categories = ["physical"] * 30 + ["causal"] * 10
+    values = [*draw.normal(6, 1, 30).clip(0, 10).tolist(), *draw.normal(3, 1, 9).clip(0, 10).tolist(), "refused"]
+    summary = summarize(a_run(values, categories=categories))
+    assert summary.category_interval.low < summary.category_mean < summary.category_interval.high
+    # the two means are independent, so the variances of their halves add up: close to BCa at such sizes
+    halves = [np.std(values[:30], ddof=1) / 30**0.5 / 2, np.std(values[30:39], ddof=1) / 9**0.5 / 2]
+    width = summary.category_interval.high - summary.category_interval.low
+    assert width == pytest.approx(2 * 1.96 * (halves[0] ** 2 + halves[1] ** 2) ** 0.5, rel=0.15)
+    low = [summary.categories[name].mean_failures_as_low for name in ("physical", "causal")]
+    assert summary.category_mean_failures_as_low == pytest.approx(sum(low) / 2)
+    few = summarize(a_run(values[:34], categories=categories[:34]))
+    assert (few.category_interval, few.category_interval_note) == (None, "too few")
 
 
 def test_time_is_summed_over_all_that_took_time_and_names_its_device():

@@ -1,13 +1,17 @@
 """`report.json`: the numbers for programs. Its keys, version 1:
 
-    {"schema": 1, "runs": [RUN, …]}
+    {"schema": 1, "runs": [RUN, …], "comparisons": [COMPARISON, …], "differ": [setting, …]}
+
+          differ            the settings, of benchmark, language, judge, rubric and lossy mode, that are not the same
+                            in all runs: where there is one, the numbers are of different things
 
     RUN   name              text
           overall           MEAN over all pairs (the item mean)
           categories        {"physical": MEAN, "environmental": …, "social": …, "causal": …, "referential": …},
                             all five always: one without pairs has num_pairs 0 and mean null
           category_mean     {"mean": number or null, "num_categories_scored", "num_categories"}: the unweighted mean
-                            of the category means that exist
+                            of the category means that exist (the official mean), with "mean_failures_as_low",
+                            "interval" and "interval_note" as in MEAN
           complete          true when no pair waits to be edited or scored
           state             the same in words
           scale             [lowest, highest] value of the rubric
@@ -27,22 +31,43 @@
           interval              {"low", "high", "confidence", "num_groups", "method"} of the mean, or null
           interval_note         why there is no interval, or null
 
+    COMPARISON  first, second    names of two runs; every difference is second minus first
+          overall              DIFFERENCE over all pairs that both have a value for
+          categories           {category: DIFFERENCE}, those with pairs in both runs
+          low                  mean difference with failures at the scale's lowest, or null
+          num_low              pairs that `low` is over: both tried
+          num_only_first, num_only_second  pairs that only one of them has a value for
+          num_asked_otherwise  pairs of one id with another instruction or source, in no number
+          winner               the run that is shown to be ahead, or null
+
+    DIFFERENCE  mean, num_pairs, interval, interval_note   as in MEAN
+          num_wins, num_ties, num_losses  pairs on which the second run's value is greater, the same, less
+          p_value              of the permutation test, or null
+          p_corrected          by Holm over all overall (or all category) tests of this report, or null
+          smallest_shown       the true difference that so many pairs show four times in five, or null
+
 A later version may add keys; one that changes or removes a key raises `schema`.
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from editbench.comparison import Comparison
+from editbench.report.content import Content
 from editbench.summary import Cost, Mean, RunRecords, Summary
 
 SCHEMA = 1
 
 
-def to_json(runs: Sequence[tuple[RunRecords, Summary]]) -> bytes:
+def to_json(content: Content) -> bytes:
     """The document as UTF-8, two spaces deep, a line break at the end."""
-    document = {"schema": SCHEMA, "runs": [_run(run, summary) for run, summary in runs]}
+    document = {
+        "schema": SCHEMA,
+        "runs": [_run(told.run, told.summary) for told in content.runs],
+        "comparisons": [_comparison(entry) for entry in content.comparisons],
+        "differ": list(content.differ),
+    }
     text = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
     return text.encode("utf-8", "backslashreplace")  # a lone surrogate becomes \udc80, which is JSON's own escape
 
@@ -54,6 +79,9 @@ def _run(run: RunRecords, summary: Summary) -> dict[str, Any]:
         "categories": {name: _mean(mean) for name, mean in summary.categories.items()},
         "category_mean": {
             "mean": summary.category_mean,
+            "mean_failures_as_low": summary.category_mean_failures_as_low,
+            "interval": asdict(summary.category_interval) if summary.category_interval else None,
+            "interval_note": summary.category_interval_note,
             "num_categories_scored": summary.num_categories_scored,
             "num_categories": summary.num_categories,
         },
@@ -90,3 +118,7 @@ def _cost(cost: Cost) -> dict[str, Any]:
         "num_timed": cost.num_timed,
         "devices": dict(cost.devices),
     }
+
+
+def _comparison(entry: Comparison) -> dict[str, Any]:
+    return {**asdict(entry), "winner": entry.winner}

@@ -2,24 +2,36 @@
 
 from collections.abc import Iterable, Sequence
 
+from editbench.comparison import Comparison, Difference
 from editbench.report import text
+from editbench.report.content import Content
 from editbench.summary import SCORED, RunRecords, Summary, outcome
 
 _REASONS_SHOWN = 10
 
 
-def to_markdown(runs: Sequence[tuple[RunRecords, Summary]], plots: dict[str, str]) -> str:
+def to_markdown(content: Content, plots: dict[str, str]) -> str:
     """The whole document; `plots` holds a caption by the path of each picture, from the document's folder.
 
     Everything that comes from outside (names, settings, reasons) is escaped: it shows as it is and does nothing.
     """
-    summaries = [summary for _, summary in runs]
-    parts = ["# Image edits, judged", *(_headline(summary) for summary in summaries), _means(summaries)]
-    parts += ["## Without a score", *_failures(runs)]
-    parts += ["## Time", _time(summaries), "## Settings", *_settings([run for run, _ in runs])]
+    summaries = content.summaries
+    runs = [told.run for told in content.runs]
+    parts = ["# Image edits, judged"]
+    if content.differ:
+        parts.append(f"> **These runs differ in {_listed(content.differ)}: their numbers are of different things.**")
+    parts += [*(_headline(summary) for summary in summaries), _means(summaries)]
+    if content.comparisons:
+        parts += ["## Compared", *_compared(content.comparisons)]
+    parts += ["## Without a score", *_failures(content)]
+    parts += ["## Time", _time(summaries), "## Settings", *_settings(runs)]
     if plots:
         parts += ["## Plots", *(f"![{caption}]({path})" for path, caption in plots.items())]
     return "\n\n".join(parts) + "\n"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1]
 
 
 def _headline(summary: Summary) -> str:
@@ -41,27 +53,82 @@ def _means(summaries: Sequence[Summary]) -> str:
 
     rows: list[list[str]] = []
     for summary in summaries:
-        for label, mean in [*summary.categories.items(), ("all pairs", summary.overall)]:
+        for label, mean in [*summary.categories.items(), ("**item mean** (all pairs)", summary.overall)]:
             if mean.num_pairs:
                 low = text.number(mean.mean_failures_as_low)
                 rows.append(row(summary, label, [text.number(mean.mean), text.of(mean), text.interval(mean), low]))
         over = f"{summary.num_categories_scored} of {summary.num_categories} categories"
-        rows.append(row(summary, "category mean", [text.number(summary.category_mean), over, "", ""]))
+        between = text.between(summary.category_interval, summary.category_interval_note)
+        low = text.number(summary.category_mean_failures_as_low)
+        rows.append(
+            row(summary, "**category mean** (official)", [text.number(summary.category_mean), over, between, low])
+        )
     bottom = f"failures as {summaries[0].scale[0]:g}"
     names = [*(["run"] if len(summaries) > 1 else []), "", "mean", "scored", "95 % interval", bottom]
     return _table(names, rows, num_left=len(names) - 4)
 
 
-def _failures(runs: Sequence[tuple[RunRecords, Summary]]) -> Iterable[str]:
-    counts = [text.not_scored(summary.overall) for _, summary in runs]
+def _compared(comparisons: Sequence[Comparison]) -> Iterable[str]:
+    def row(label: str, found: Difference, low: float | None) -> list[str]:
+        shown = f"**{text.signed(found.mean)}**" if found.shown else text.signed(found.mean)
+        ends = f"{found.num_wins} / {found.num_ties} / {found.num_losses}"
+        could = text.number(found.smallest_shown)
+        return [label, shown, text.interval(found), text.p_value(found.p_corrected), ends, could, text.signed(low)]
+
+    names = [
+        "",
+        "difference",
+        "95 % interval",
+        "p (Holm)",
+        "win / tie / loss",
+        "could have shown",
+        "failures as lowest",
+    ]
+    yield "\n".join(f"* {_verdict(entry)}" for entry in comparisons)
+    yield _table(names, [row(_pairing(entry), entry.overall, entry.low) for entry in comparisons])
+    for entry in comparisons if len(comparisons) == 1 else ():
+        yield _table(names[:-1], [row(name, found, None)[:-1] for name, found in entry.categories.items()])
+    apart = [
+        f"{_pairing(entry)}: {entry.num_only_second} scored only in the first named, {entry.num_only_first} only in "
+        f"the second, {entry.num_asked_otherwise} asked otherwise"
+        for entry in comparisons
+        if entry.num_only_first or entry.num_only_second or entry.num_asked_otherwise
+    ]
+    yield "\n".join(
+        [
+            "Over the pairs that both runs have a score for; bold where a difference is shown. Permutation tests by "
+            f"source image, corrected by Holm over the {len(comparisons)} overall here"
+            f"{' and, apart, over the categories' if len(comparisons) == 1 else ''}; *could have shown* is the "
+            "difference that so many pairs show four times in five.",
+            *(f"Not compared: {line}." for line in apart),
+        ]
+    )
+
+
+def _pairing(entry: Comparison) -> str:
+    first, second = text.markdown(entry.first), text.markdown(entry.second)
+    if entry.winner is None:
+        return f"{second} − {first}"
+    return f"**{second}** − {first}" if entry.winner == entry.second else f"{second} − **{first}**"
+
+
+def _verdict(entry: Comparison) -> str:
+    first, second = text.markdown(entry.first), text.markdown(entry.second)
+    ahead, behind = (first, second) if entry.winner == entry.first else (second, first)
+    return text.verdict(entry).format(first=first, second=second, winner=f"**{ahead}**", loser=behind)
+
+
+def _failures(content: Content) -> Iterable[str]:
+    runs = [told.run for told in content.runs]
+    counts = [text.not_scored(summary.overall) for summary in content.summaries]
     kinds = list(dict.fromkeys(kind for count in counts for kind in count))
     if not kinds:
         yield "Every pair has a score."
         return
-    names = [text.markdown(run.name) for run, _ in runs]
+    names = [text.markdown(run.name) for run in runs]
     yield _table(["", *names], [[kind, *(str(count.get(kind, 0)) for count in counts)] for kind in kinds])
     rows: list[list[str]] = []
-    for run, _ in runs:
+    for run in runs:
         for pair in run.pairs:
             end = outcome(run, pair.pair_id)
             if end.status != SCORED and end.reason:
@@ -90,9 +157,6 @@ def _time(summaries: Sequence[Summary]) -> str:
 
 def _settings(runs: Sequence[RunRecords]) -> Iterable[str]:
     keys = list(dict.fromkeys(key for run in runs for key in run.settings))
-    differ = [key for key in keys if len({run.settings.get(key) for run in runs}) > 1]
-    if differ:
-        yield f"The runs differ in: {', '.join(text.markdown(key) for key in differ)}."
     names = [text.markdown(run.name) for run in runs]
     rows = [[text.markdown(key), *(text.markdown(run.settings.get(key, "–"), 200) for run in runs)] for key in keys]
     yield _table(["", *names], rows, num_left=len(names) + 1)

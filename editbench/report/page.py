@@ -14,10 +14,12 @@ from urllib.parse import quote
 import jinja2
 from markupsafe import Markup
 
+from editbench.comparison import Comparison
 from editbench.records import Pair
 from editbench.report import text
+from editbench.report.content import Content
 from editbench.report.plots import COLORS
-from editbench.summary import FAILED, SCORED, WAITING, RunRecords, Summary, outcome
+from editbench.summary import FAILED, SCORED, WAITING, RunRecords, outcome
 
 _POLICY = "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
@@ -71,12 +73,13 @@ class Card:
     """Whether the runs asked different things under this id."""
 
 
-def to_page(runs: Sequence[tuple[RunRecords, Summary]], plots: Mapping[str, str], out: Path) -> str:
+def to_page(content: Content, plots: Mapping[str, str], out: Path) -> str:
     """The whole page; `plots` holds a caption by path from `out`, where the page will lie.
 
     It loads nothing but pictures: the policy in its head allows no network, and no script but its own, by hash.
     Text from outside is escaped, and shown isolated, so that its direction can't leak into the page.
     """
+    runs = [(told.run, told.summary) for told in content.runs]
     script, style = _asset("page.js"), _asset("page.css")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     pairs = {pair.pair_id: pair for run, _ in reversed(runs) for pair in run.pairs}
@@ -108,7 +111,10 @@ def to_page(runs: Sequence[tuple[RunRecords, Summary]], plots: Mapping[str, str]
                 }
                 for index, (run, summary) in enumerate(runs)
             ],
-            several=len(runs) > 1,
+            several=content.several,
+            differ=content.differ,
+            comparisons=content.comparisons,
+            colors={run.name: COLORS[index % len(COLORS)] for index, run in enumerate(records)},
             setting_names=list(dict.fromkeys(name for run in records for name in run.settings)),
             cards=[
                 _card(pairs[key], records, out, tags, outcomes, len({a[key] for a in asked if key in a}) > 1)
@@ -189,6 +195,14 @@ def _picture(root: Path, path: str | None, out: Path) -> Picture | None:
     return Picture(url=url, width=width, height=height)
 
 
+def _verdict(found: Comparison) -> Markup:
+    """A comparison in words, the names isolated and escaped, the winner's bold."""
+    first, second = (Markup("<bdi>{}</bdi>").format(text.visible(name)) for name in (found.first, found.second))
+    ahead, behind = (first, second) if found.winner == found.first else (second, first)
+    words = Markup(text.verdict(found))  # ours: the names come in below, escaped
+    return words.format(first=first, second=second, winner=Markup("<b>{}</b>").format(ahead), loser=behind)
+
+
 def _asset(name: str) -> str:
     source, _, _ = _loader().get_source(_environment(), name)
     return source
@@ -214,6 +228,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     shared = cast(dict[str, Any], environment.globals)
-    for function in (text.number, text.seconds, text.interval, text.of, text.not_scored):
-        shared[function.__name__] = function
+    functions = (text.number, text.seconds, text.interval, text.between, text.of, text.not_scored, text.signed)
+    for function in (*functions, text.p_value, _verdict):
+        shared[function.__name__.lstrip("_")] = function
     return environment

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from editbench.comparison import Comparison
 from editbench.report import text
+from editbench.report.content import Content
 from editbench.summary import Mean, RunRecords, Summary, outcome
 
 if TYPE_CHECKING:
@@ -35,13 +37,14 @@ class Plot:
     svg: bytes
 
 
-def draw_plots(runs: Sequence[tuple[RunRecords, Summary]]) -> list[Plot]:
-    """The plots that these runs have data for; the same runs give the same bytes.
+def draw_plots(content: Content) -> list[Plot]:
+    """The plots that there is data for; the same runs give the same bytes.
 
     Each is an SVG that takes the light or dark text colour from its reader and holds its text as text.
     """
     import matplotlib  # half a second to import
 
+    runs = [(told.run, told.summary) for told in content.runs]
     if not any(run.pairs for run, _ in runs):
         return []
     fixed: dict[Any, Any] = {
@@ -63,6 +66,9 @@ def draw_plots(runs: Sequence[tuple[RunRecords, Summary]]) -> list[Plot]:
             drawn.append(Plot(name="scores", caption="Scores by category", svg=_svg(_distributions(runs))))
             caption = "Means with 95 % intervals; the tick is the mean with failures counted at the bottom"
             drawn.append(Plot(name="means", caption=caption, svg=_svg(_means([summary for _, summary in runs]))))
+        if any(entry.overall.mean is not None for entry in content.comparisons):
+            caption = "Mean differences with 95 % intervals; filled: shown, also after Holm's correction"
+            drawn.append(Plot(name="differences", caption=caption, svg=_svg(_differences(content.comparisons))))
         drawn.append(Plot(name="coverage", caption="Pairs scored, failed and waiting", svg=_svg(_coverage(runs))))
     return drawn
 
@@ -137,6 +143,28 @@ def _means(summaries: Sequence[Summary]) -> "Figure":
     ax.grid(axis="x", color=_INK, alpha=0.12, linewidth=0.8)
     ax.set_xlabel("mean score")
     _legend(figure, len(summaries))
+    return figure
+
+
+def _differences(comparisons: Sequence[Comparison]) -> "Figure":
+    rows = [(f"{text.one_line(c.second, 24)} − {text.one_line(c.first, 24)}", c.overall) for c in comparisons]
+    if len(comparisons) == 1:
+        rows += list(comparisons[0].categories.items())
+    figure, (ax,) = _figure(0.9 + 0.34 * len(rows))
+    ax.axvline(0, color=_INK, linewidth=1, alpha=0.5)
+    for place, (_label, found) in enumerate(rows):
+        color = COLORS[0] if found.shown else _WAITING
+        if found.interval is not None:
+            ax.plot([found.interval.low, found.interval.high], [place, place], color=color, linewidth=2.2, alpha=0.75)
+        if found.mean is not None:
+            look = "full" if found.shown else "none"
+            ax.plot([found.mean], [place], "o", color=color, markersize=6.5, fillstyle=look)
+    reach = max(abs(edge) for edge in ax.get_xlim())
+    ax.set_xlim(-reach, reach)  # zero in the middle: which side is ahead is seen at once
+    ax.set_ylim(len(rows) - 0.4, -0.6)
+    ax.set_yticks(range(len(rows)), [label for label, _ in rows])
+    ax.grid(axis="x", color=_INK, alpha=0.12, linewidth=0.8)
+    ax.set_xlabel("mean difference (second minus first)")
     return figure
 
 

@@ -28,7 +28,8 @@ def render_table(runs: Sequence[RunRecords]) -> Table:
                 if mean.num_pairs:
                     table.add_row(f"  {category}", *_cells(mean))
             over = f"{summary.num_categories_scored} of {summary.num_categories}"
-            table.add_row("  category mean", text.number(summary.category_mean), over, "", "")
+            between = text.between(summary.category_interval, summary.category_interval_note)
+            table.add_row("  category mean", text.number(summary.category_mean), over, between, "")
         table.add_section()
         if (state := _state(summary)) is not None:
             states.append(f"{text.one_line(run.name, 60)}: {state}")

@@ -4,6 +4,8 @@ import re
 import unicodedata
 from collections.abc import Mapping
 
+from editbench.comparison import Comparison, Difference
+from editbench.intervals import Interval
 from editbench.summary import Mean, Summary
 
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -51,11 +53,57 @@ def seconds(value: float | None) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def interval(mean: Mean) -> str:
+def interval(of: Mean | Difference) -> str:
     """`5.41 to 6.83`, or why there is none."""
-    if mean.interval is None:
-        return mean.interval_note or "–"
-    return f"{mean.interval.low:.2f} to {mean.interval.high:.2f}"
+    return between(of.interval, of.interval_note)
+
+
+def between(found: Interval | None, note: str | None) -> str:
+    """An interval, or the note in its place."""
+    return (note or "–") if found is None else f"{signless(found.low)} to {signless(found.high)}"
+
+
+def signless(value: float) -> str:
+    """Two digits with a true minus sign, and no sign before a zero."""
+    return f"{value:.2f}".replace("-0.00", "0.00").replace("-", "−")
+
+
+def signed(value: float | None) -> str:
+    """`+0.52`, `−0.10`, `0.00`, or a dash where there is none."""
+    if value is None:
+        return "–"
+    return ("+" if value >= 0.005 else "") + signless(value)
+
+
+def p_value(value: float | None) -> str:
+    """Three digits: `0.012`, `< 0.001`; a dash where there is none."""
+    return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def verdict(found: Comparison) -> str:
+    """What a comparison says, in words, the names left to the caller: `{winner}` and `{loser}`."""
+    overall = found.overall
+    if overall.mean is None:
+        return "{second} and {first} have no scored pair in common."
+    if found.winner is not None:
+        return (
+            f"{{winner}} is ahead of {{loser}} by {abs(overall.mean):.2f} over {overall.num_pairs} pairs "
+            f"(p {_is(overall.p_corrected)})."
+        )
+    if overall.p_value is None:
+        return f"Too few to tell {{second}} from {{first}}: {overall.num_pairs} pairs."
+    if overall.shown:
+        return (
+            "{second} and {first}: a difference of the scored pairs is shown, but not when failures count "
+            "as the lowest score, so there is no winner."
+        )
+    could = f"; so many pairs could have shown {number(overall.smallest_shown)}" if overall.smallest_shown else ""
+    return f"No difference of {{second}} and {{first}} is shown (p {_is(overall.p_corrected)}){could}."
+
+
+def _is(value: float | None) -> str:
+    told = p_value(value)
+    return told if told.startswith("<") else f"= {told}"
 
 
 def of(mean: Mean) -> str:

@@ -5,11 +5,12 @@ from pathlib import Path
 
 from editbench.errors import UsageError
 from editbench.report.as_json import to_json
+from editbench.report.content import tell
 from editbench.report.markdown import to_markdown
 from editbench.report.page import to_page
 from editbench.report.plots import draw_plots
 from editbench.run_dir import write_atomic
-from editbench.summary import RunRecords, summarize
+from editbench.summary import RunRecords
 
 
 def write_report(runs: Sequence[RunRecords], out: Path) -> Path:
@@ -26,13 +27,13 @@ def write_report(runs: Sequence[RunRecords], out: Path) -> Path:
     """
     if not runs:
         raise UsageError("no run to report on; give at least one: python report.py --run runs/NAME")
-    told = [(run, summarize(run)) for run in runs]
-    plots = {f"plots/{plot.name}.svg": plot for plot in draw_plots(told)}
+    content = tell(runs)
+    plots = {f"plots/{plot.name}.svg": plot for plot in draw_plots(content)}
     for path, plot in plots.items():
         write_atomic(out / path, plot.svg)
     captions = {path: plot.caption for path, plot in plots.items()}
-    write_atomic(out / "report.md", to_markdown(told, captions).encode())
-    write_atomic(out / "report.json", to_json(told))
+    write_atomic(out / "report.md", to_markdown(content, captions).encode())
+    write_atomic(out / "report.json", to_json(content))
     page = out / "report.html"
-    write_atomic(page, to_page(told, captions, out).encode())
+    write_atomic(page, to_page(content, captions, out).encode())
     return page

@@ -1,0 +1,45 @@
+"""What a report tells, reckoned once and shown by all of its forms."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from editbench.comparison import Comparison, compare, unlike
+from editbench.summary import RunRecords, Summary, summarize
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Told:
+    """One run with what is derived from it."""
+
+    run: RunRecords
+    summary: Summary
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Content:
+    """Everything that stands in a report."""
+
+    runs: tuple[Told, ...]
+    comparisons: tuple[Comparison, ...]
+    """Of each run with each later one."""
+    differ: tuple[str, ...]
+    """Settings that make the runs' numbers of different things."""
+
+    @property
+    def summaries(self) -> list[Summary]:
+        """Of the runs, in their order."""
+        return [told.summary for told in self.runs]
+
+    @property
+    def several(self) -> bool:
+        """Whether there is more than one run."""
+        return len(self.runs) > 1
+
+
+def tell(runs: Sequence[RunRecords]) -> Content:
+    """Reckon everything; the same records give the same content."""
+    return Content(
+        runs=tuple(Told(run=run, summary=summarize(run)) for run in runs),
+        comparisons=tuple(compare(runs)),
+        differ=tuple(unlike(runs)),
+    )

@@ -1,0 +1,142 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from editbench.comparison import Difference, compare, difference, holm, unlike
+from tests.test_summary import a_run
+
+NAMES = [str(i) for i in range(10)]
+
+
+def named(name, values, **changes):
+    return a_run([v if isinstance(v, str) else float(v) for v in values], name=name, root=Path(name), **changes)
+
+
+def test_a_worked_difference():
+    first = [5.0] * 10
+    second = [6.0, 7, 5, 6, 8, 4, 6, 7, 5, 6]  # steps 1 2 0 1 3 -1 1 2 0 1: sum 10
+    found = difference(first, second, NAMES)
+    assert (found.mean, found.num_pairs) == (1.0, 10)
+    assert (found.num_wins, found.num_ties, found.num_losses) == (7, 2, 1)
+    # 8 steps that are not 0: 1 1 1 1 1 2 2 3. Of the 2^8 ways to give them a sign, those with a sum of 10 or more:
+    # all plus 1 (12), one of the five 1s minus 5 (10), so 6; both sides: 12 / 256
+    assert found.p_value == pytest.approx(12 / 256)
+    # s² = (sum of squares 22 - 10 × 1²) / 9 = 4 / 3; standard error √(4 / 3 / 10) = 0.36515;
+    # t(9): 2.26216 + 0.88340 = 3.14556
+    assert found.smallest_shown == pytest.approx(0.36515 * 3.14556, abs=1e-4)
+    assert 0 < found.interval.low < 1 < found.interval.high < 2
+
+
+def test_copies_of_a_source_are_no_further_evidence():
+    first, second = [5.0] * 10, [6.0, 7, 5, 6, 8, 4, 6, 7, 5, 6]
+    once, thrice = difference(first, second, NAMES), difference(first * 3, second * 3, NAMES * 3)
+    assert thrice.p_value == pytest.approx(once.p_value)
+    assert thrice.smallest_shown == pytest.approx(once.smallest_shown)
+
+
+def test_holm_s_worked_example():
+    # m = 4: 0.005 × 4, 0.01 × 3, 0.03 × 2, 0.04 × 1 = 0.04, which may not be below the one before
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, None, 0.9]) == [1.0, None, 1.0]  # two members, not three
+    assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), max_size=8))
+@settings(deadline=None)
+def test_a_correction_never_makes_a_p_value_smaller_nor_changes_their_order(values):
+    found = holm(values)
+    assert all(p <= q <= 1 for p, q in zip(values, found, strict=True))
+    by_p = [q for _, q in sorted(zip(values, found, strict=True))]
+    assert by_p == sorted(by_p)
+
+
+def test_a_winner_is_named_only_when_it_is_shown():
+    base = [5, 6, 4, 5, 7, 5, 6, 4, 5, 6, 5, 4]
+    far = named("far", [v + 2 + (i % 3) / 2 for i, v in enumerate(base)])
+    near = named("near", [v + (1 if i % 2 else -0.9) for i, v in enumerate(base)])
+    (clear,) = compare([named("base", base), far])
+    assert (clear.first, clear.second, clear.winner) == ("base", "far", "far")
+    (turned,) = compare([far, named("base", base)])
+    assert turned.winner == "far"
+    assert turned.overall.mean == pytest.approx(-clear.overall.mean)
+    (open_,) = compare([named("base", base), near])
+    assert open_.winner is None
+    assert open_.overall.smallest_shown > abs(open_.overall.mean)
+    assert all(entry.winner != "near" for entry in compare([named("base", base), near, far]))
+
+
+def test_a_run_can_not_win_by_failing():
+    base = [5, 6, 4, 5, 7, 5, 6, 4, 5, 6, 5, 4]
+    picky = [v + 1 + (i % 3) / 2 for i, v in enumerate(base)] + ["refused"] * 6
+    (found,) = compare([named("base", [*base, 5, 5, 5, 5, 5, 5]), named("picky", picky)])
+    assert found.overall.shown
+    assert found.overall.mean == pytest.approx(1.5)
+    assert (found.num_only_first, found.num_only_second, found.num_low) == (6, 0, 18)
+    assert found.low == pytest.approx((12 * 1.5 - 6 * 5) / 18)
+    assert found.winner is None
+
+
+def test_fewer_than_eight_sources_are_too_few_to_compare():
+    (found,) = compare([named("a", [1.0] * 7), named("b", [9.0] * 7)])
+    assert found.overall.mean == 8.0
+    assert (found.overall.p_value, found.overall.interval_note, found.winner) == (None, "too few", None)
+
+
+def test_pairs_that_were_asked_otherwise_are_in_no_number():
+    first, second = named("a", [5.0] * 9), named("b", [6.0] * 9)
+    other = tuple(replace(pair, instruction="another") if i == 0 else pair for i, pair in enumerate(second.pairs))
+    (found,) = compare([first, replace(second, pairs=other)])
+    assert (found.num_asked_otherwise, found.overall.num_pairs) == (1, 8)
+    (none,) = compare([first, replace(second, pairs=())])
+    assert (none.overall.mean, none.overall.num_pairs, none.low) == (None, 0, None)
+
+
+def test_two_judges_of_one_run_are_no_two_runs():
+    def judged(name, judge):
+        return named(name, [5.0] * 9, settings={"judge": judge, "rubric": "r"})
+
+    a, b = judged("a", "x"), judged("b", "x")
+    again = replace(judged("a · y", "y"), root=a.root), replace(judged("b · y", "y"), root=b.root)
+    assert compare([a, again[0]]) == []
+    assert [(c.first, c.second) for c in compare([a, again[0], b, again[1]])] == [("a", "b"), ("a · y", "b · y")]
+    assert [(c.first, c.second) for c in compare([a, again[1]])] == [("a", "b · y")]  # no other way
+    assert unlike([a, again[1]]) == ["judge"]
+    assert unlike([a, b]) == []
+
+
+def test_the_test_finds_a_difference_that_is_not_there_about_as_rarely_as_it_says():
+    # 400 samples of 16 sources with no difference: at 0.05 the count of p <= 0.05 has a mean of 20 and a standard
+    # deviation of 4.4, so the upper bound is four of them away
+    draw = np.random.default_rng(2)
+    names = [str(i // 2) for i in range(32)]
+    found = 0
+    for _ in range(400):
+        first = draw.normal(6, 1, 32)
+        second = first + np.repeat(draw.normal(0, 1, 16), 2)
+        found += difference(first.tolist(), second.tolist(), names, num_resamples=499).p_value <= 0.05
+    assert found <= 38
+
+
+def test_the_smallest_difference_is_shown_about_as_often_as_it_says():
+    # 250 samples of 24 sources with a true difference of (t(0.975) + t(0.8)) × 1 / √24 = 0.60: it should be shown in
+    # 0.8 of them, with a standard deviation of 0.025; the bounds are four of them away
+    draw = np.random.default_rng(3)
+    names = [str(i) for i in range(24)]
+    shown = 0
+    for _ in range(250):
+        first = draw.normal(6, 1, 24)
+        found = difference(first.tolist(), (first + draw.normal(0.60, 1, 24)).tolist(), names, num_resamples=499)
+        shown += found.p_value <= 0.05
+    assert 0.70 <= shown / 250 <= 0.90
+
+
+def test_no_p_value_means_not_shown():
+    nothing = Difference(
+        mean=3.0, num_pairs=1, num_wins=1, num_ties=0, num_losses=0,
+        interval=None, interval_note="too few", p_value=None, smallest_shown=None,
+    )  # fmt: skip
+    assert not nothing.shown
