@@ -47,8 +47,12 @@ class Config:
     """The question to the judge and how its answer is read. Changes scores."""
     judge_sees: JudgeSees = "all"
     """Instruction, source, edit and rationale, or only instruction and edit. Changes scores."""
+    repeats: int = 1
+    """Replies a pair; more than one are drawn at random, and the value is their mean. Changes scores."""
+    expected: bool = False
+    """No reply, but the mean of the rubric's digits under the judge's probabilities. Changes scores."""
     scores: str | None = None
-    """Name of the file under scores/; none: the judge's. Changes neither."""
+    """Name of the file under scores/; none: the judge's, with `-expected` where that is asked. Changes neither."""
     batch_size: int | None = None
     """Pairs that the judge answers at once; none: by free memory. Changes a reply only as rounding can."""
     max_failures: int | None = None
@@ -66,17 +70,27 @@ class Config:
         Raises:
             UsageError: a number out of range, or a rubric that does not exist.
         """
-        for name, lowest in (("limit", 1), ("batch_size", 1), ("max_failures", 0), ("seed", 0)):
+        for name, lowest in (("limit", 1), ("batch_size", 1), ("repeats", 1), ("max_failures", 0), ("seed", 0)):
             value = getattr(self, name)
             if value is not None and value < lowest:
                 raise UsageError(f"--{name} {value}: it must be {lowest} or more")
         if self.rubric not in RUBRICS:
             raise UsageError(f"--rubric {self.rubric}: no such rubric; there are {', '.join(RUBRICS)}")
+        if self.expected and not RUBRICS[self.rubric].digits:
+            fit = ", ".join(name for name, rubric in RUBRICS.items() if rubric.digits)
+            raise UsageError(f"--expected: {self.rubric} does not ask for one digit; --rubric: {fit}")
+        if self.expected and self.repeats > 1:
+            raise UsageError("--expected and --repeats: an expected score has no draws to repeat")
 
     @property
     def the_benchmark(self) -> Path:
         """The benchmark file: the one given, or the embedded demo's."""
         return self.benchmark or Path(locate("editbench:demo/pairs.json"))
+
+    @property
+    def the_scores(self) -> str:
+        """The name of the file of scores."""
+        return self.scores or self.judge.name + ("-expected" if self.expected else "")
 
     @property
     def the_run(self) -> Path:
@@ -243,6 +257,7 @@ _SHORT_OPTIONS: dict[str, Callable[[list[str]], str]] = {
     "--run": _runs,
     "--categories": _categories,
     "--check": _flag,
+    "--expected": _flag,
     "--load_in_turns": _flag,
     "--config": _config,
 }

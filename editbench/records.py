@@ -113,7 +113,18 @@ class Score(Record):
     detail: str | None = None
     """The failure in a sentence."""
     reply: str | None = None
-    """The judge's words, verbatim; None when it was not asked."""
+    """The judge's words, verbatim; None when it was not asked. Of several, the first; of an expected score, the token
+    that the judge would have said."""
+    replies: tuple[str, ...] = ()
+    """Where each pair was asked several times: all replies, verbatim."""
+    values: tuple[float | None, ...] = ()
+    """What each of these reads as; `value` is the mean of those that could be read."""
+    spread: float | None = None
+    """Their sample standard deviation; None below two."""
+    probabilities: tuple[float, ...] = ()
+    """Of an expected score: the judge's probability of each of the rubric's digits."""
+    mass: float | None = None
+    """Their sum: what is missing to 1 was meant to be something else."""
     key: str
     """Hash of all that decides the score: pair, edited image, judge, rubric, decoding."""
     edit_sha256: str | None = None
@@ -124,6 +135,8 @@ class Score(Record):
     """How many pairs the judge answered at once in this call."""
     device: str = ""
     """What the judge ran on."""
+    model: str = ""
+    """The model that answered, in a server's own words."""
     duration_s: float | None = None
     """The batch's wall time over its number of pairs, seconds."""
 

@@ -4,6 +4,7 @@ import json
 import logging
 import secrets
 import time
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -17,9 +18,11 @@ from editbench.console import Tally, start_logging
 from editbench.errors import UsageError
 from editbench.faults import empty_cache, is_fatal, is_out_of_memory, reason
 from editbench.images import decode
+from editbench.judges import Reply
 from editbench.records import Edit, Failure, Pair, Score
 from editbench.rubric import RUBRICS, Question
-from editbench.run_dir import Part, RunDir, key, write_atomic
+from editbench.run_dir import Part, RunDir, key, seed_for, write_atomic
+from editbench.verdict import verdict
 from editbench.world import World
 
 log = logging.getLogger(__name__)
@@ -48,7 +51,7 @@ def score(config: Config, world: World) -> int:
         UsageError: the configuration or the run can't be worked with.
     """
     run = RunDir(config.the_run)
-    name = config.scores or config.judge.name
+    name = config.the_scores
     stage, merged = f"score-{name}", run.scores(name)
     pairs = {pair.pair_id: pair for pair in run.read_pairs()}
     start_logging(None if config.check else run.logs, stage, world)
@@ -74,6 +77,8 @@ def protocol(config: Config) -> dict[str, Any]:
         "rubric": config.rubric,
         "language": config.language,
         "judge_sees": config.judge_sees,
+        **({"repeats": config.repeats} if config.repeats > 1 else {}),
+        **({"expected": True} if config.expected else {}),
     }
 
 
@@ -91,6 +96,7 @@ def _task(config: Config, pair: Pair, edit: Edit) -> Task:
 def _plan(config: Config, run: RunDir, pairs: dict[str, Pair], name: str) -> dict[str, Any]:
     """Rank 0 alone: check everything, write down how the scores come about, and list what is left to do."""
     config.judge.check()
+    _refuse_what_the_judge_lacks(config)
     _refuse_another_benchmark(config, run)
     _refuse_another_protocol(config, run, name)
     edits = run.latest(Edit, "edit", run.manifest)
@@ -110,6 +116,15 @@ def _plan(config: Config, run: RunDir, pairs: dict[str, Pair], name: str) -> dic
 
 def _stands(score: Score | None, task: Task) -> bool:
     return score is not None and score.key == task.key and score.failure not in _TRY_AGAIN
+
+
+def _refuse_what_the_judge_lacks(config: Config) -> None:
+    for option, asked, way in (
+        ("--repeats", config.repeats > 1, "samples"),
+        ("--expected", config.expected, "probabilities"),
+    ):
+        if asked and way not in config.judge.offers:
+            raise UsageError(f"{option}: {config.judge.name} gives no {way}; leave it out, or choose another --judge")
 
 
 def _refuse_another_benchmark(config: Config, run: RunDir) -> None:
@@ -134,11 +149,8 @@ def _refuse_another_protocol(config: Config, run: RunDir, name: str) -> None:
 
 
 def _conclude(config: Config, run: RunDir, name: str, scores: Sequence[Score]) -> int:
-    failures: dict[str, int] = {}
-    for score in scores:
-        if score.failure is not None:
-            failures[score.failure] = failures.get(score.failure, 0) + 1
-    failed = sum(failures.values())
+    failures = Counter(score.failure for score in scores if score.failure is not None)
+    failed = failures.total()
     kinds = ", ".join(f"{number} {failure}" for failure, number in sorted(failures.items()))
     log.info(
         "%d of %d have a score%s: %s", len(scores) - failed, len(scores), kinds and f" ({kinds})", run.scores(name)
@@ -156,7 +168,7 @@ class _Share:
         self._size = 1
 
     def score(self, tasks: Sequence[Task]) -> None:
-        """Score them in order, in batches; every one of them gets a record."""
+        """Score them in batches of like length; every one of them gets a record."""
         asked: list[Task] = []
         for task in tasks:
             if self._run.has_image(task.edit):
@@ -167,6 +179,7 @@ class _Share:
         if not asked:
             return
         self._size = self._load()
+        asked.sort(key=_length)
         with ThreadPoolExecutor(1, "reader") as reader:
             batch, asked = asked[: self._size], asked[self._size :]
             ahead = reader.submit(self._questions, batch)
@@ -184,10 +197,13 @@ class _Share:
         if self._config.load_in_turns:
             self._world.wait_for(turn, self._world.local_rank)
         free = _free_gib(self._world)
-        size = self._config.batch_size or next((size for limit, size in _BATCH_BY_GIB if free < limit), _LARGEST_BATCH)
         start = time.monotonic()
         self._device = self._config.judge.load(self._world)
         self._world.count(turn, 1)
+        by_table = next((size for limit, size in _BATCH_BY_GIB if free < limit), _LARGEST_BATCH)
+        room = self._config.judge.num_at_once()
+        by_room = by_table if room is None else max(1, room // self._config.repeats)
+        size = self._config.batch_size or by_room
         seconds = time.monotonic() - start
         log.info("%s is ready on %s after %.1f s.", self._config.judge.name, self._device, seconds)
         why = "as asked" if self._config.batch_size else f"for {free:.0f} GiB of free memory"
@@ -212,7 +228,7 @@ class _Share:
         """A score for each; a batch that fails is asked again in halves, so that only the culprit has no reply."""
         start = time.monotonic()
         try:
-            replies = self._config.judge.replies(questions)
+            replies = self._answers(tasks, questions)
         except Exception as error:
             if is_fatal(error):
                 raise
@@ -223,8 +239,8 @@ class _Share:
         else:
             seconds = round((time.monotonic() - start) / len(tasks), 3)
             return [
-                self._scored(task, reply.text, truncated=reply.truncated, batch_size=len(tasks), seconds=seconds)
-                for task, reply in zip(tasks, replies, strict=True)
+                self._scored(task, of_one, batch_size=len(tasks), seconds=seconds)
+                for task, of_one in zip(tasks, replies, strict=True)
             ]
         empty_cache()  # outside the handler: its traceback still held the failed batch's tensors
         half = len(tasks) // 2
@@ -232,17 +248,17 @@ class _Share:
             self._size = min(self._size, half)  # what had no room once need not be tried with every batch
         return self._ask(tasks[:half], questions[:half]) + self._ask(tasks[half:], questions[half:])
 
-    def _scored(self, task: Task, text: str, *, truncated: bool, batch_size: int, seconds: float) -> Score:
-        reading = self._rubric.read(text, truncated=truncated)
-        return replace(
-            self._blank(task),
-            value=reading.value,
-            failure=reading.failure,
-            detail=reading.detail,
-            reply=text,
-            batch_size=batch_size,
-            duration_s=seconds,
-        )
+    def _answers(self, tasks: Sequence[Task], questions: Sequence[Question]) -> list[list[Reply]]:
+        judge, repeats = self._config.judge, range(self._config.repeats)
+        if self._config.expected:
+            return [[reply] for reply in judge.probabilities(questions, self._rubric.digits)]
+        if len(repeats) > 1:
+            return judge.samples(questions, [[repeat_seed(task.pair, n) for n in repeats] for task in tasks])
+        return [[reply] for reply in judge.replies(questions)]
+
+    def _scored(self, task: Task, replies: Sequence[Reply], *, batch_size: int, seconds: float) -> Score:
+        blank = replace(self._blank(task), batch_size=batch_size, duration_s=seconds)
+        return verdict(blank, self._rubric, replies, expected=self._config.expected)
 
     def _failure(self, task: Task, failure: Failure, detail: str) -> Score:
         return replace(self._blank(task), failure=failure, detail=detail)
@@ -260,6 +276,17 @@ class _Share:
     def _append(self, record: Score) -> None:
         self._part.append(record)
         self._tally.add(failed=record.value is None)
+
+
+def repeat_seed(pair: Pair, repeat: int) -> int:
+    """The seed of one draw of a pair's replies; `repeat` counts from 0."""
+    return seed_for(repeat, pair.pair_id)
+
+
+def _length(task: Task) -> tuple[int, int]:
+    """How long the question will be, nearly: source and edit are mostly of one size."""
+    texts = len(task.pair.instruction) + len(task.pair.rationale or "")
+    return (task.edit.width or 0) * (task.edit.height or 0), texts
 
 
 def _free_gib(world: World) -> float:

@@ -16,7 +16,7 @@ LAYERS = [
     {"comparison", "rubric"},
     {"report"},
     {"editors", "judges"},
-    {"config"},
+    {"config", "verdict"},
     {"demo", "edit_stage", "report_stage", "score_stage"},
     {"command"},
 ]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from editbench.records import CATEGORIES, Category, Failure, Language, Pair
-from editbench.rubric import RUBRICS, WORDINGS, JudgeSees, Question, Reading, quote
+from editbench.rubric import RUBRICS, WORDINGS, JudgeSees, Question, Reading, is_settled, quote
 
 SOURCE, EDITED = Image.new("RGB", (3, 2)), Image.new("RGB", (5, 4))
 LANGUAGES: tuple[Language, ...] = get_args(Language)
@@ -50,6 +50,8 @@ CRITERIA = {
 PINNED = {
     "aspects-1": "6a3fec047b3c3b8153ba53ed87423e24f96330287c42f4e9343ac6d305dc0008",
     "brief-1": "da271f8caac2f552e38f16145be96652f82a5b2bce64eb23ded8522de40cb17f",
+    "digit-1": "4a2a8c26a5bdacbd9625da6d7b70a843b4ef21ee6157f18bd8e7015a771577dd",
+    "brief-digit-1": "f0a9ccae6ac47a3db5e959b48e466c46a7227be5e957df9e42919255b009424a",
 }
 
 VALUES: dict[str, float] = {
@@ -263,7 +265,7 @@ def test_the_table_of_replies_is_large_enough():
     assert len(FAILURES) >= 70
 
 
-@pytest.mark.parametrize("version", RUBRICS)
+@pytest.mark.parametrize("version", ["aspects-1", "brief-1"])
 @pytest.mark.parametrize(("reply", "value"), VALUES.items(), ids=ascii)
 def test_a_reply_that_is_one_number_is_read(version, reply, value):
     assert RUBRICS[version].read(reply) == Reading(value=value)
@@ -321,6 +323,45 @@ def test_a_number_in_the_grammar_is_read_back_exactly(thousandths, form, wide):
     if wide:
         number = number.translate({code: code + 0xFEE0 for code in (*range(0x30, 0x3A), 0x2E)})
     assert RUBRICS["aspects-1"].read(form.format(number)).value == thousandths / 1000
+
+
+REPLIES = st.text() | st.text(alphabet="0123456789.:/-*\"'` score分評评{}\n") | st.sampled_from([*VALUES, *FAILURES])
+
+
+@settings(deadline=None, max_examples=500)
+@given(begun=REPLIES, rest=REPLIES)
+def test_a_reply_is_stopped_only_where_its_reading_can_no_longer_change(begun, rest):
+    if is_settled(begun):
+        stopped = RUBRICS["aspects-1"].read(begun)
+        whole = RUBRICS["aspects-1"].read(begun + rest)
+        assert (stopped.value, stopped.failure) == (None, whole.failure)
+        assert is_settled(begun + rest)
+
+
+@pytest.mark.parametrize("reply", VALUES, ids=ascii)
+def test_no_beginning_of_a_readable_reply_is_stopped(reply):
+    assert not any(is_settled(reply[:end]) for end in range(len(reply) + 1))
+
+
+@pytest.mark.parametrize(
+    ("reply", "after"),
+    [("The edit is good.", 1), ("7/10", 2), ("7.5 out of 10", 5), ("Score is 7", 7), ("评价：好", 2), ("I think 7", 3)],
+)
+def test_prose_is_stopped_where_it_begins(reply, after):
+    assert [is_settled(reply[:end]) for end in range(len(reply) + 1)].index(True) == after
+
+
+def test_an_expected_score_is_the_mean_of_the_digits_and_needs_most_of_the_probability():
+    digit = RUBRICS["digit-1"]
+    assert digit.digits == tuple("0123456789")
+    shares = [0.0] * 10
+    shares[3], shares[7] = 0.2, 0.6
+    assert digit.expect(shares) == Reading(value=6.0)  # (3 · 0.2 + 7 · 0.6) / 0.8
+    shares[7] = 0.25
+    reading = digit.expect(shares)
+    assert (reading.value, reading.failure) == (None, "unreadable")
+    assert "0.450" in reading.detail
+    assert digit.expect([float("nan")] * 10).failure == "unreadable"
 
 
 SCORES = st.integers(0, 10).map(str) | st.integers(0, 10_000).map(lambda score: f"{score / 1000:.3f}")
@@ -397,8 +438,8 @@ def test_the_rationale_is_shown_only_by_aspects_and_only_beside_the_source(langu
         (version, sees): "\n".join(texts(ask(version, pair, language, sees)))
         for version, sees in product(RUBRICS, SEES)
     }
-    assert [key for key, text in shown.items() if pair.rationale in text] == [("aspects-1", "all")]
-    assert [key for key, text in shown.items() if "<rationale>" in text] == [("aspects-1", "all")]
+    assert [key for key, text in shown.items() if pair.rationale in text] == [("aspects-1", "all"), ("digit-1", "all")]
+    assert [key for key, text in shown.items() if "<rationale>" in text] == [("aspects-1", "all"), ("digit-1", "all")]
     for rationale in (None, "", " \n"):
         assert "rationale" not in "".join(texts(ask("aspects-1", make_pair(rationale=rationale), language)))
 

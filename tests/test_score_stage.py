@@ -1,5 +1,6 @@
 """The score loop, driven by judges whose failures are planned."""
 
+import statistics
 from dataclasses import dataclass, field
 
 import pytest
@@ -8,10 +9,13 @@ from PIL import Image
 from editbench.config import Config
 from editbench.edit_stage import edit
 from editbench.editors import Unchanged
+from editbench.errors import UsageError
 from editbench.judges import Judge, Reply
 from editbench.records import Score
-from editbench.run_dir import RunDir, read_records
+from editbench.rubric import RUBRICS
+from editbench.run_dir import RunDir, read_records, seed_for
 from editbench.score_stage import score
+from editbench.verdict import verdict
 from editbench.world import World
 
 
@@ -22,6 +26,7 @@ class PlannedJudge(Judge):
     room: int = 100
     heavy: str = "no such words"
     answer: str = "5.0"
+    offers = frozenset({"samples", "probabilities"})
     asked: list[int] = field(default_factory=list, init=False)
 
     def replies(self, questions):
@@ -29,6 +34,22 @@ class PlannedJudge(Judge):
         if len(questions) > self.room or any(self.heavy in str(question.content) for question in questions):
             raise MemoryError("no room")
         return [Reply(text=self.answer, truncated=False) for _ in questions]
+
+    def samples(self, questions, seeds):
+        """Each seed's reply is made of the seed itself; one in three has no number."""
+        return [
+            [Reply(text="no" if seed % 3 == 0 else f"{seed % 10}.0", truncated=False) for seed in of_one]
+            for of_one in seeds
+        ]
+
+    def probabilities(self, questions, digits):
+        shares = (0.0, 0.0, 0.1, 0.0, 0.0, 0.0, 0.3, 0.0, 0.0, 0.0)
+        return [Reply(text="6", truncated=False, probabilities=shares) for _ in questions]
+
+
+@dataclass(kw_only=True)
+class PlainJudge(PlannedJudge):
+    offers = frozenset()
 
 
 @pytest.fixture
@@ -44,7 +65,7 @@ def judged(config: Config, judge: Judge, **changes) -> list[Score]:
 
     config = replace(config, judge=judge, **changes)
     score(config, World())
-    return read_records(RunDir(config.the_run).scores(judge.name), Score)
+    return read_records(RunDir(config.the_run).scores(config.the_scores), Score)
 
 
 def test_a_batch_without_room_is_halved_and_stays_halved(edited):
@@ -83,6 +104,55 @@ def test_scores_stand_in_benchmark_order_whatever_their_batch(edited):
     scores = judged(edited, PlannedJudge(), batch_size=3)
     run = RunDir(edited.the_run)
     assert [record.pair_id for record in scores] == [pair.pair_id for pair in run.read_pairs()]
+
+
+def test_repeats_keep_every_reply_and_the_value_is_the_mean_of_those_that_could_be_read(edited):
+    scores = judged(edited, PlannedJudge(), repeats=6)
+    for record in scores:
+        seeds = [seed_for(repeat, record.pair_id) for repeat in range(6)]
+        values = [None if seed % 3 == 0 else float(seed % 10) for seed in seeds]
+        read = [value for value in values if value is not None]
+        assert record.values == tuple(values)
+        assert record.replies == tuple("no" if value is None else f"{value:.1f}" for value in values)
+        assert record.reply == record.replies[0]
+        assert record.value == pytest.approx(sum(read) / len(read), abs=1e-4)
+        assert record.spread == (pytest.approx(statistics.stdev(read), abs=1e-4) if len(read) > 1 else None)
+    assert len({record.values for record in scores}) == 4
+
+
+def test_repeats_none_of_which_can_be_read_are_a_failure():
+    replies = [Reply(text="I can't.", truncated=False), Reply(text="7", truncated=True)]
+    blank = Score(pair_id="p", value=None, key="k")
+    record = verdict(blank, RUBRICS["aspects-1"], replies, expected=False)
+    assert (record.value, record.failure, record.values) == (None, "refused", (None, None))
+    assert "none of 2" in record.detail
+
+
+def test_an_expected_score_keeps_its_probabilities_and_fails_without_the_mass(edited):
+    scores = judged(edited, PlannedJudge(), rubric="brief-digit-1", expected=True)
+    assert {(record.value, record.failure, record.mass) for record in scores} == {(None, "unreadable", 0.4)}
+    assert all(len(record.probabilities) == 10 and record.reply == "6" for record in scores)
+
+
+def test_expected_scores_stand_beside_the_others_under_a_name_of_their_own(edited):
+    judged(edited, PlannedJudge())
+    judged(edited, PlannedJudge(), rubric="brief-digit-1", expected=True)
+    assert RunDir(edited.the_run).score_names() == ["PlannedJudge", "PlannedJudge-expected"]
+
+
+@pytest.mark.parametrize(
+    ("judge", "changes", "says"),
+    [
+        (PlainJudge(), {"repeats": 2}, "gives no samples"),
+        (PlainJudge(), {"expected": True, "rubric": "digit-1"}, "gives no probabilities"),
+        (PlannedJudge(), {"expected": True}, "digit-1, brief-digit-1"),
+        (PlannedJudge(), {"expected": True, "rubric": "digit-1", "repeats": 2}, "no draws"),
+    ],
+)
+def test_what_can_not_be_answered_is_refused_before_anything_is_loaded(edited, judge, changes, says):
+    with pytest.raises(UsageError, match=says):
+        judged(edited, judge, **changes)
+    assert judge.asked == []
 
 
 def test_a_score_of_an_image_made_anew_is_not_kept(edited):

@@ -3,10 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from editbench.rubric import Question
 from editbench.world import World
+
+Way = Literal["samples", "probabilities"]
+"""Ways to answer beside the one reply, named by the method."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,6 +20,10 @@ class Reply:
     """Verbatim, without the end-of-turn token."""
     truncated: bool
     """Whether it was cut off by the limit on new tokens."""
+    probabilities: tuple[float, ...] = ()
+    """Of each digit that it was asked for, as the reply's first token."""
+    model: str = ""
+    """Which model answered, where a server says so."""
 
 
 class Judge(ABC):
@@ -29,6 +36,8 @@ class Judge(ABC):
 
     neutral: ClassVar[frozenset[str]] = frozenset()
     """Settings that do not change a reply."""
+    offers: ClassVar[frozenset[Way]] = frozenset()
+    """What it can do beside `replies`: `samples`, for `--repeats`; `probabilities`, for `--expected`."""
 
     @property
     def name(self) -> str:
@@ -50,14 +59,26 @@ class Judge(ABC):
         """
         return "cpu"
 
+    def num_at_once(self) -> int | None:
+        """How many questions it can answer at once, once loaded; None: the harness goes by the free memory."""
+        return None
+
     def prepare(self, question: Question, max_pixels: int) -> Question:
-        """The question as `replies` wants it, its pictures scaled down to `max_pixels` each; called from a thread."""
+        """The question as the judge wants it, its pictures scaled down to `max_pixels` each; called from a thread."""
         return question
 
     @abstractmethod
     def replies(self, questions: Sequence[Question]) -> list[Reply]:
-        """One reply a question, in their order.
+        """One reply a question, the judge's likeliest, in their order.
 
         Raises:
             Exception: whatever went wrong; the stage asks again in halves, down to one question.
         """
+
+    def samples(self, questions: Sequence[Question], seeds: Sequence[Sequence[int]]) -> list[list[Reply]]:
+        """Replies drawn at random, for each question one a seed; a seed's reply does not depend on the others."""
+        raise NotImplementedError
+
+    def probabilities(self, questions: Sequence[Question], digits: Sequence[str]) -> list[Reply]:
+        """For each question how likely each digit is as the first token, and as text the likeliest token of all."""
+        raise NotImplementedError

@@ -1,21 +1,37 @@
 """Judges that are vision-language models of transformers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from threading import Lock
 from typing import Any, ClassVar, Literal
 
 from editbench.checkpoints import check_checkpoint, locate, model_name
 from editbench.errors import UsageError
-from editbench.judges.judge import Judge, Reply
-from editbench.rubric import Question
+from editbench.judges.judge import Judge, Reply, Way
+from editbench.judges.qwen3_vl import Prompt, Qwen3VL
+from editbench.judges.sampling import Draws, processor
+from editbench.rubric import Question, is_settled
 from editbench.world import World
+
+_MOST_ROWS = 64
+_SHARE = 0.6  # of the free memory: what reading a prompt takes meanwhile must fit beside
+_PROMPT_TOKENS = (
+    3072  # two pictures of a megapixel are 2,048 tokens of 32 × 32 pixels, the detailed rubric some hundreds
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Asked(Question):
+    """A question that is in tensors already, for a model that `Qwen3VL` takes."""
+
+    prompt: Prompt
 
 
 @dataclass(kw_only=True)
 class QwenVL(Judge):
     """Qwen3-VL, or any other model that transformers' `AutoModelForImageTextToText` loads and that has a chat template.
 
-    Greedy, in true batches, padded on the left.
+    Greedy unless it is asked for samples; a reply ends where the model ends it or where no number can come of it.
     """
 
     model: str = "Qwen/Qwen3-VL-30B-A3B-Instruct"
@@ -26,19 +42,24 @@ class QwenVL(Judge):
     """Of the weights."""
     max_new_tokens: int = 128
     """A reply that gets so far is cut off, and counted as such."""
+    temperature: float = 0.7
+    """Of the draws that `--repeats` asks for; above 0."""
     device_map: str = "auto"
     """How accelerate spreads the weights over this process's GPUs."""
 
     neutral: ClassVar[frozenset[str]] = frozenset({"device_map"})
+    offers: ClassVar[frozenset[Way]] = frozenset({"samples", "probabilities"})
 
     def __post_init__(self) -> None:
         """Refuse settings that can't give a reply.
 
         Raises:
-            UsageError: no room for a token.
+            UsageError: no room for a token, or a temperature that nothing can be drawn at.
         """
         if self.max_new_tokens < 1:
             raise UsageError(f"max_new_tokens is {self.max_new_tokens}; it must be 1 or more")
+        if not self.temperature > 0:
+            raise UsageError(f"temperature is {self.temperature}; it must be above 0")
 
     @property
     def name(self) -> str:
@@ -63,14 +84,33 @@ class QwenVL(Judge):
             free = {gpu: torch.cuda.mem_get_info(gpu)[0] for gpu in world.gpus}
             placement = {"device_map": self.device_map, "max_memory": {gpu: int(0.9 * n) for gpu, n in free.items()}}
         where = locate(self.model)
-        self._processor: Any = AutoProcessor.from_pretrained(where, revision=self.revision)
-        self._model: Any = AutoModelForImageTextToText.from_pretrained(
+        processor: Any = AutoProcessor.from_pretrained(where, revision=self.revision)
+        model: Any = AutoModelForImageTextToText.from_pretrained(
             where, revision=self.revision, dtype=getattr(torch, self.dtype), use_safetensors=True, **placement
-        ).eval()
+        )
+        self.adopt(model.eval(), processor)
         return device_name
 
+    def adopt(self, model: Any, processor: Any) -> None:
+        """Judge with a model and a processor that are loaded already."""
+        self._model, self._processor = model, processor
+        self._fast = Qwen3VL(model) if Qwen3VL.takes(model) else None
+        self._tokenizing = Lock()  # a fast tokenizer may not be used by two threads while it sets its padding
+        ends = model.generation_config.eos_token_id
+        self._ends: set[int] = set(ends) if isinstance(ends, list) else {ends}
+
+    def num_at_once(self) -> int | None:
+        """As many as have their keys and values in the free memory, 64 at most; None where `generate` keeps them."""
+        import torch
+
+        if self._fast is None or self._model.device.type != "cuda":
+            return None
+        free = torch.cuda.mem_get_info(self._model.device)[0]
+        a_row = self._fast.row_bytes(_PROMPT_TOKENS + self.max_new_tokens)
+        return max(1, min(_MOST_ROWS, int(_SHARE * free) // a_row))
+
     def prepare(self, question: Question, max_pixels: int) -> Question:
-        """Scale as Qwen's own recipe does: once, to whole patches, so that the processor has nothing left to scale."""
+        """Scale as Qwen's own recipe does, once, to whole patches; then tokens and patches, as the model takes them."""
         from qwen_vl_utils import fetch_image
 
         scale: Any = fetch_image  # its annotation knows no numbers, its code does
@@ -79,32 +119,112 @@ class QwenVL(Judge):
             part if isinstance(part, str) else scale({"image": part, "max_pixels": max_pixels}, patch)
             for part in question.content
         ]
-        return replace(question, content=tuple(scaled))
+        question = replace(question, content=tuple(scaled))
+        if self._fast is None:
+            return question
+        prompt = self._fast.prompt(self._inputs([question]))
+        return _Asked(system=question.system, content=question.content, prompt=prompt)
 
     def replies(self, questions: Sequence[Question]) -> list[Reply]:
         """One greedy generation for all the questions together."""
+        return self._write(questions, [1] * len(questions), lambda logits, step: logits.argmax(-1), None)
+
+    def samples(self, questions: Sequence[Question], seeds: Sequence[Sequence[int]]) -> list[list[Reply]]:
+        """All draws of all questions in one generation; a question is read once."""
+        draws = Draws([seed for of_one in seeds for seed in of_one], self.max_new_tokens, self.temperature)
+        replies = iter(self._write(questions, [len(of_one) for of_one in seeds], draws.choose, draws))
+        return [[next(replies) for _ in of_one] for of_one in seeds]
+
+    def probabilities(self, questions: Sequence[Question], digits: Sequence[str]) -> list[Reply]:
+        """One forward a question and not a token more."""
         import torch
 
-        inputs = self._processor.apply_chat_template(
-            [_messages(question) for question in questions],
-            tokenize=True,
-            add_generation_prompt=True,
-            return_dict=True,
-            processor_kwargs={"return_tensors": "pt", "padding": True, "padding_side": "left"},
-        ).to(self._model.device)
+        tokens = self._processor.tokenizer.convert_tokens_to_ids(list(digits))
+        if None in tokens or len(set(tokens)) < len(digits):
+            raise UsageError(f"{self.name} does not write {' '.join(digits)} as a token each: no expected score of it")
+        if self._fast is not None:
+            logits = self._fast.logits([_prompt(question) for question in questions])
+        else:
+            with torch.inference_mode():
+                logits = self._model(**self._batch(questions), logits_to_keep=1).logits[:, -1].float()
+        shares = logits.softmax(-1)[:, tokens].tolist()
+        likeliest = [self._text([token]) for token in logits.argmax(-1).tolist()]
+        return [
+            Reply(text=text, truncated=False, probabilities=tuple(row))
+            for text, row in zip(likeliest, shares, strict=True)
+        ]
+
+    def _write(
+        self,
+        questions: Sequence[Question],
+        num_replies: Sequence[int],
+        choose: Callable[[Any, int], Any],
+        draws: Draws | None,
+    ) -> list[Reply]:
+        if self._fast is not None:
+            prompts = [_prompt(question) for question in questions]
+            replies = self._fast.write(prompts, num_replies, choose, self._is_whole, self.max_new_tokens)
+        else:
+            repeated = [q for q, number in zip(questions, num_replies, strict=True) for _ in range(number)]
+            replies = self._generate(repeated, draws)
+        return [self._reply(tokens) for tokens in replies]
+
+    def _generate(self, questions: Sequence[Question], draws: Draws | None) -> list[list[int]]:
+        """By transformers' own loop, for models of which we know no better; padded on the left."""
+        import torch
+        from transformers import StoppingCriteria
+
+        inputs = self._batch(questions)
+        start = inputs["input_ids"].shape[1]
+        is_whole = self._is_whole
+
+        class Whole(StoppingCriteria):
+            def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
+                done = [is_whole(tokens) for tokens in input_ids[:, start:].tolist()]
+                return torch.tensor(done, device=input_ids.device)
+
         # the checkpoint's own sampling settings would be warned about, and must not matter
-        greedy = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+        greedy: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+        if draws is not None:
+            greedy["logits_processor"] = [processor(draws, start)]
         with torch.inference_mode():
-            output = self._model.generate(**inputs, max_new_tokens=self.max_new_tokens, **greedy)
-        new = output[:, inputs["input_ids"].shape[1] :].tolist()
-        return [self._reply(tokens) for tokens in new]
+            output = self._model.generate(
+                **inputs, max_new_tokens=self.max_new_tokens, stopping_criteria=[Whole()], **greedy
+            )
+        rows: list[list[int]] = output[:, start:].tolist()
+        # a finished row is filled up while the others go on
+        ends = [next((n for n in range(1, len(row)) if self._is_whole(row[:n])), len(row)) for row in rows]
+        return [row[:end] for row, end in zip(rows, ends, strict=True)]
+
+    def _batch(self, questions: Sequence[Question]) -> Any:
+        return self._inputs(questions).to(self._model.device)
+
+    def _inputs(self, questions: Sequence[Question]) -> Any:
+        with self._tokenizing:
+            return self._processor.apply_chat_template(
+                [_messages(question) for question in questions],
+                tokenize=True,
+                add_generation_prompt=True,
+                return_dict=True,
+                processor_kwargs={"return_tensors": "pt", "padding": True, "padding_side": "left"},
+            )
+
+    def _is_whole(self, tokens: list[int]) -> bool:
+        """Whether a reply ends here: by the model's own token, or since no number can come of it any more."""
+        return tokens[-1] in self._ends or is_settled(self._text(tokens))
 
     def _reply(self, tokens: list[int]) -> Reply:
-        ends = self._model.generation_config.eos_token_id
-        ends = set(ends) if isinstance(ends, list) else {ends}
-        end = next((place for place, token in enumerate(tokens) if token in ends), None)
-        text = self._processor.tokenizer.decode(tokens[:end], skip_special_tokens=True)
-        return Reply(text=text, truncated=end is None)
+        ended = tokens[-1] in self._ends
+        text = self._text(tokens[:-1] if ended else tokens)
+        return Reply(text=text, truncated=not ended and not is_settled(text))
+
+    def _text(self, tokens: list[int]) -> str:
+        return self._processor.tokenizer.decode(tokens, skip_special_tokens=True)
+
+
+def _prompt(question: Question) -> Prompt:
+    assert isinstance(question, _Asked)  # by `prepare`
+    return question.prompt
 
 
 def _messages(question: Question) -> list[dict[str, Any]]:

@@ -45,10 +45,16 @@ CHINESE = Wording(
         "请在心中逐项考虑五项标准。只回复分数，不要任何其他内容：一个保留三位小数的数字，"
         "形式为 N.NNN。不要文字，不要单位，不要解释。"
     ),
+    reply_digit=(
+        "请在心中逐项考虑五项标准。然后舍去分数的小数部分，只回复剩下的整数，不要任何其他内容："
+        "一个 0 到 9 的数字，其中 9 也代表 10。不要文字，不要解释。"
+    ),
     source_label="原图：\n",
     edited_label="编辑后的图像：\n",
     closing="请只就{name}为这次编辑打分。只回复一个数字。",
+    closing_digit="请只就{name}为这次编辑打分。只回复一个 0 到 9 的数字。",
     brief_system="请从一个方面评判编辑对指令的完成程度：{short}。只回复一个0.0到10.0之间的数字，保留一位小数。",
+    brief_system_digit="请从一个方面评判编辑对指令的完成程度：{short}。只回复一个0到9的数字。",
     brief_instruction="指令：",
     aspects={
         "physical": Aspect(

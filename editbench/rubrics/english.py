@@ -50,12 +50,20 @@ ENGLISH = Wording(
         "Work through the five criteria silently. Reply with the score and nothing else: one number with three "
         "decimals, in the form N.NNN. No words, no unit, no explanation."
     ),
+    reply_digit=(
+        "Work through the five criteria silently. Then drop the decimals of the score and reply with the whole number "
+        "that is left and nothing else: one digit from 0 to 9, where 9 stands for 10 too. No words, no explanation."
+    ),
     source_label="Source image:\n",
     edited_label="Edited image:\n",
     closing="Score this edit on {name} only. Reply with one number.",
+    closing_digit="Score this edit on {name} only. Reply with one digit.",
     brief_system=(
         "Rate how well the edit follows the instruction in one aspect: {short}. "
         "Reply with one number from 0.0 to 10.0, one decimal."
+    ),
+    brief_system_digit=(
+        "Rate how well the edit follows the instruction in one aspect: {short}. Reply with one digit from 0 to 9."
     ),
     brief_instruction="Instruction: ",
     aspects={

@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 
+import regex
+
 from editbench.records import Failure
 
 MAX_CHARS = 64
@@ -29,6 +31,11 @@ GRAMMAR = re.compile(
 )
 JSON_OBJECT = re.compile(r'\{\s*"score"\s*:\s*(?P<number>-?\d+(?:\.\d+)?)\s*\}', re.ASCII)
 NUMERAL = re.compile(r"\d{1,2}(?:\.\d+)?", re.ASCII)
+# the same two forms once more, since only `regex` can tell whether a text is the beginning of a match
+_BEGINNINGS = tuple(
+    regex.compile(form.pattern, flags)
+    for form, flags in ((GRAMMAR, regex.VERBOSE | regex.ASCII | regex.IGNORECASE), (JSON_OBJECT, regex.ASCII))
+)
 
 REFUSALS = (
     "i'm sorry",
@@ -130,6 +137,28 @@ def read_number(reply: str, *, low: float, high: float, truncated: bool = False)
     if NUMERAL.fullmatch(number) is None:
         return Reading(failure="unreadable", detail=f"{number} is not a plain decimal")
     return Reading(value=float(number))
+
+
+def is_settled(reply: str) -> bool:
+    """Whether a reply is lost already: however it goes on, `read_number` gives no value.
+
+    So a judge may be stopped there, and nowhere else: a number is never cut off, since one more digit, a unit or a
+    word may follow, and neither is what may become a refusal. What was stopped reads as the whole would have, but that
+    the whole might have reached the token limit, which is another failure.
+
+    Args:
+        reply: the reply's beginning, from its first character; half a character at its end (U+FFFD) is disregarded.
+
+    """
+    text = reply.rstrip("\ufffd").translate(PLAIN).lstrip()
+    if len(text.rstrip()) > MAX_CHARS:
+        return True
+    opening = text.lower().lstrip("*\"'` ")
+    if any(refusal.startswith(opening) and refusal != opening for refusal in REFUSALS):
+        return False
+    if len(text) > len(text.rstrip()) and any(form.fullmatch(text.rstrip()) for form in _BEGINNINGS):
+        return False  # complete, and white space may stand round a reply
+    return not any(form.fullmatch(text, partial=True) for form in _BEGINNINGS)
 
 
 def _excerpt(text: str) -> str:

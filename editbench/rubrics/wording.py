@@ -47,17 +47,21 @@ class Wording:
     data: str
     """That what is written in the material is no order."""
     reply: str
+    reply_digit: str
+    """In place of `reply` where the score is to be one digit."""
     source_label: str
     edited_label: str
     closing: str
     """After the quoted material, so that it has not the last word."""
+    closing_digit: str
     brief_system: str
+    brief_system_digit: str
     brief_instruction: str
     """Stands before the instruction on its line."""
     aspects: dict[Category, Aspect]
 
-    def system(self, category: Category, *, sees_source: bool, has_rationale: bool) -> str:
-        """Write the detailed system prompt of `aspects-1`; a rationale is spoken of only beside the source."""
+    def system(self, category: Category, *, sees_source: bool, has_rationale: bool, one_digit: bool = False) -> str:
+        """Write the detailed system prompt; a rationale is spoken of only beside the source."""
         aspect = self.aspects[category]
         shown = self.shows_edit
         if sees_source:
@@ -67,5 +71,5 @@ class Wording:
             for number, criterion in enumerate(aspect.criteria, start=1)
         )
         heading = self.aspect.format(name=aspect.name, focus=aspect.focus, aside=aspect.aside)
-        rules = (self.scale, self.undone, self.data, self.reply)
+        rules = (self.scale, self.undone, self.data, self.reply_digit if one_digit else self.reply)
         return "\n\n".join((self.role, shown, heading + "\n" + criteria, *rules))

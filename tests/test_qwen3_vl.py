@@ -1,0 +1,127 @@
+"""The fast forward of Qwen3-VL against transformers' own, on a tiny dense model and a tiny one with experts."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from editbench.checkpoints import locate
+from editbench.judges import QwenVL
+from editbench.judges.qwen3_vl import Qwen3VL
+from editbench.rubric import Question
+
+SIZES = [
+    (256, 256, "Turn it blue."),
+    (256, 256, "Remove the second cup from the table by the window."),
+    (192, 320, "?"),
+]
+
+
+def tiny_with_experts():
+    from transformers import AutoConfig, Qwen3VLMoeConfig, Qwen3VLMoeForConditionalGeneration
+
+    demo = AutoConfig.from_pretrained(locate("editbench:demo/judge")).to_dict()
+    text = demo["text_config"] | {"num_hidden_layers": 3, "num_experts": 8, "num_experts_per_tok": 2}
+    text |= {"moe_intermediate_size": 64, "decoder_sparse_step": 1, "mlp_only_layers": [], "model_type": ""}
+    vision = demo["vision_config"] | {"model_type": ""}
+    tokens = {name: value for name, value in demo.items() if name.endswith("_token_id")}
+    config = Qwen3VLMoeConfig(
+        text_config={key: value for key, value in text.items() if key != "model_type"},
+        vision_config={key: value for key, value in vision.items() if key != "model_type"},
+        **tokens,
+    )
+    torch.manual_seed(0)
+    model = Qwen3VLMoeForConditionalGeneration(config).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.ndim > 1:
+                weight.normal_(0, 0.08)
+    model.generation_config.eos_token_id, model.generation_config.pad_token_id = 2041, 2042
+    return model
+
+
+def demo_judge(model=None) -> QwenVL:
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    where = locate("editbench:demo/judge")
+    judge = QwenVL(model="editbench:demo/judge", dtype="float32", max_new_tokens=5)
+    loaded = model or AutoModelForImageTextToText.from_pretrained(where, dtype=torch.float32).eval()
+    judge.adopt(loaded, AutoProcessor.from_pretrained(where))
+    return judge
+
+
+@pytest.fixture(scope="module", params=["dense", "experts"])
+def judge(request):
+    torch.set_num_threads(1)
+    return demo_judge(None if request.param == "dense" else tiny_with_experts())
+
+
+def questions() -> list[Question]:
+    from PIL import Image
+
+    torch.manual_seed(1)
+    found = []
+    for width, height, text in SIZES:
+        noise = (torch.rand(2, height, width, 3) * 255).byte().numpy()
+        pictures = [Image.fromarray(pixels) for pixels in noise]
+        found.append(Question(system="Rate the edit.", content=(*pictures, f"Instruction: {text}")))
+    return found
+
+
+def prepared(judge: QwenVL, asked: list[Question]) -> list[Question]:
+    return [judge.prepare(question, 256 * 256) for question in asked]
+
+
+def test_the_next_tokens_logits_are_transformers_own(judge):
+    for question in prepared(judge, questions()):
+        inputs = judge._inputs([question])
+        with torch.inference_mode():
+            stock = judge._model(**inputs, logits_to_keep=1).logits[:, -1]
+        ours = judge._fast.logits([question.prompt])
+        torch.testing.assert_close(ours, stock, rtol=1e-4, atol=1e-4)
+
+
+def test_replies_are_those_of_generate_on_each_alone(judge, monkeypatch):
+    monkeypatch.setattr("editbench.judges.qwen_vl.is_settled", lambda text: False)
+    asked = prepared(judge, questions())
+    ours = judge.replies(asked)
+    stock = [judge._reply(judge._generate([question], None)[0]) for question in asked]
+    assert ours == stock
+
+
+def test_samples_do_not_depend_on_the_batch_and_follow_their_seeds(judge, monkeypatch):
+    monkeypatch.setattr("editbench.judges.qwen_vl.is_settled", lambda text: False)
+    asked = prepared(judge, questions())
+    seeds = [[1, 2, 3], [4], [5, 6]]
+    together = judge.samples(asked, seeds)
+    alone = [judge.samples([question], [of_one])[0] for question, of_one in zip(asked, seeds, strict=True)]
+    assert together == alone
+    assert [len(of_one) for of_one in together] == [3, 1, 2]
+    assert judge.samples(asked[:1], [[3]])[0][0] == together[0][2]
+
+
+def test_the_stock_loop_draws_the_same_samples(judge, monkeypatch):
+    monkeypatch.setattr("editbench.judges.qwen_vl.is_settled", lambda text: False)
+    asked = prepared(judge, questions())
+    ours = judge.samples(asked, [[7, 8], [9], [10]])
+    fast, judge._fast = judge._fast, None
+    try:
+        assert judge.samples(asked, [[7, 8], [9], [10]]) == ours
+    finally:
+        judge._fast = fast
+
+
+def test_probabilities_are_the_same_in_any_batch(judge):
+    asked = prepared(judge, questions())
+    digits = tuple("0123456789")
+    together = judge.probabilities(asked, digits)
+    alone = [judge.probabilities([question], digits)[0] for question in asked]
+    assert together == alone
+    assert all(0 <= sum(reply.probabilities) <= 1 + 1e-6 for reply in together)
+
+
+def test_a_model_that_is_spread_or_of_another_kind_is_left_to_transformers():
+    weights = [torch.empty(1), torch.empty(1, device="meta")]
+    for kind, found in (("qwen3_vl", weights), ("llava", weights[:1])):
+        model = SimpleNamespace(config=SimpleNamespace(model_type=kind), parameters=lambda found=found: found)
+        assert not Qwen3VL.takes(model)
