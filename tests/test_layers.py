@@ -18,7 +18,7 @@ LAYERS = [
     {"editors", "judges"},
     {"config", "verdict"},
     {"demo", "edit_stage", "report_stage", "score_stage"},
-    {"command"},
+    {"bench", "command"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.name != "__init__.py")

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from editbench.bench import random_judge
 from editbench.checkpoints import locate
 from editbench.judges import QwenVL
 from editbench.judges.qwen3_vl import Qwen3VL
@@ -18,24 +19,9 @@ SIZES = [
 
 
 def tiny_with_experts():
-    from transformers import AutoConfig, Qwen3VLMoeConfig, Qwen3VLMoeForConditionalGeneration
-
-    demo = AutoConfig.from_pretrained(locate("editbench:demo/judge")).to_dict()
-    text = demo["text_config"] | {"num_hidden_layers": 3, "num_experts": 8, "num_experts_per_tok": 2}
-    text |= {"moe_intermediate_size": 64, "decoder_sparse_step": 1, "mlp_only_layers": [], "model_type": ""}
-    vision = demo["vision_config"] | {"model_type": ""}
-    tokens = {name: value for name, value in demo.items() if name.endswith("_token_id")}
-    config = Qwen3VLMoeConfig(
-        text_config={key: value for key, value in text.items() if key != "model_type"},
-        vision_config={key: value for key, value in vision.items() if key != "model_type"},
-        **tokens,
-    )
-    torch.manual_seed(0)
-    model = Qwen3VLMoeForConditionalGeneration(config).eval()
-    with torch.no_grad():
-        for weight in model.parameters():
-            if weight.ndim > 1:
-                weight.normal_(0, 0.08)
+    """Of the demo's sizes and tokens, with random experts."""
+    model = random_judge.model("cpu", small=True)
+    model.config.image_token_id = model.model.config.image_token_id = 2046
     model.generation_config.eos_token_id, model.generation_config.pad_token_id = 2041, 2042
     return model
 

@@ -3,14 +3,17 @@
 A prompt that is read alone needs no padding and no mask, so what the judge makes of it is the same in any batch; the
 batch begins where it pays, at the replies, whose every step reads the weights once for all of them. Beside the stock
 model: positions and picture grids are worked out ahead on the CPU, where they cost no wait for the GPU; equal pictures
-share one attention; the experts are multiplied in groups while writing too (`generate` copies eight a token); and on a
-GPU a step is one CUDA graph.
+share one attention; while writing, the experts' weights are read where they lie (`generate` copies eight a token); and
+on a GPU a step is one CUDA graph.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+Experts = Literal["kernel", "grouped_mm", "batched_mm"]
+"""How the experts of few tokens are multiplied: by a kernel of ours, or by one of transformers' ways."""
+_FEW_TOKENS = 128
 _COLUMNS = 256  # the cache's length grows by so many, so that one graph serves prompts of different lengths
 
 
@@ -37,17 +40,28 @@ class Qwen3VL:
         kind = getattr(model.config, "model_type", "")
         return kind in ("qwen3_vl", "qwen3_vl_moe") and len({weight.device for weight in model.parameters()}) == 1
 
-    def __init__(self, model: Any, *, graphs: bool = True):
-        """Wrap the model; the weights are shared.
+    def __init__(self, model: Any, *, graphs: bool = True, experts: Experts = "kernel", compiled: tuple[str, ...] = ()):
+        """Wrap the model; the weights are shared. The settings matter on a GPU only.
 
         Args:
             model: in evaluation mode.
-            graphs: replay a step as a CUDA graph; without effect on the CPU.
+            graphs: replay a step as a CUDA graph.
+            experts: how they are multiplied while writing, if the model has any.
+            compiled: which pieces Inductor is to make: `look`, `heads`, `after`.
 
         """
+        import torch
+
         self._model, self._visual, self._words = model, model.model.visual, model.model.language_model
         self._device = model.device
-        self._graphs = graphs and self._device.type == "cuda"
+        on_gpu = self._device.type == "cuda"
+        self._graphs = graphs and on_gpu
+        if on_gpu and hasattr(self._words.config, "num_experts"):
+            model.set_experts_implementation(_experts(experts))
+        pieces: dict[str, Callable[..., Any]] = {"look": _look, "heads": _heads, "after": _after}
+        self._look, self._heads, self._after = (
+            torch.compile(piece, dynamic=True) if name in compiled else piece for name, piece in pieces.items()
+        )
         self._grids: dict[tuple[tuple[int, int], ...], tuple[Any, ...]] = {}
         self._slots: _Slots | None = None
 
@@ -128,7 +142,7 @@ class Qwen3VL:
             if not going or step + 1 == max_new_tokens:
                 break
             slots.tokens[: len(replies)] = tokens
-            logits = slots.step()[: len(replies)]
+            logits = self._next(slots)[: len(replies)]
         return replies
 
     def _room(self, num_rows: int, num_columns: int) -> "_Slots":
@@ -139,7 +153,8 @@ class Qwen3VL:
         if held is None or not num_rows <= held.num_rows < 2 * num_rows or held.num_columns < columns:
             held = self._slots = None  # or the old and the new would stand in memory together
             held = _Slots(self._words.config, num_rows, columns, self._model)
-            held.prepare(self._step, graphs=self._graphs)
+            if self._graphs:
+                held.capture(self._step)
             self._slots = held
         return held
 
@@ -155,17 +170,23 @@ class Qwen3VL:
             hidden = hidden.index_copy(1, where, pictures[None].to(hidden.dtype))
         turns = self._words.rotary_emb(hidden, prompt.positions[:, None].to(self._device, non_blocking=True))
         for number, layer in enumerate(self._words.layers):
-            query, keys, values = _heads(layer, hidden, turns)
+            query, keys, values = self._heads(layer, hidden, turns)
             if slots is not None:
                 slots.keys[number][row, :, start : start + keys.shape[2]] = keys[0]
                 slots.values[number][row, :, start : start + keys.shape[2]] = values[0]
             seen = torch.nn.functional.scaled_dot_product_attention(
                 query, keys, values, is_causal=True, enable_gqa=True
             )
-            hidden = _after(layer, hidden, seen)
+            hidden = self._after(layer, hidden, seen)
             if number < len(deep):
                 hidden = hidden.index_add(1, where, deep[number][None].to(hidden.dtype))
         return self._model.lm_head(self._words.norm(hidden[:, -1])).float()
+
+    def _next(self, slots: "_Slots") -> Any:
+        if slots.graph is None:
+            return self._step(slots)
+        slots.graph.replay()
+        return slots.logits
 
     def _step(self, slots: "_Slots") -> Any:
         """One token of every row, read and cached; the logits after it. Nothing here waits for the GPU."""
@@ -175,7 +196,7 @@ class Qwen3VL:
         hidden = self._words.embed_tokens(slots.tokens)[:, None]
         turns = self._words.rotary_emb(hidden, slots.positions.view(1, -1, 1).expand(3, -1, -1))
         for number, layer in enumerate(self._words.layers):
-            query, keys, values = _heads(layer, hidden, turns)
+            query, keys, values = self._heads(layer, hidden, turns)
             slots.keys[number].index_copy_(2, slots.at, keys)
             slots.values[number].index_copy_(2, slots.at, values)
             # the heads that share keys stand as rows of one query, so no key is copied eight times
@@ -183,7 +204,7 @@ class Qwen3VL:
             seen = torch.nn.functional.scaled_dot_product_attention(
                 grouped, slots.keys[number], slots.values[number], attn_mask=slots.mask
             )
-            hidden = _after(layer, hidden, seen.flatten(1, 2)[:, :, None])
+            hidden = self._after(layer, hidden, seen.flatten(1, 2)[:, :, None])
         slots.at += 1
         slots.positions += 1
         return self._model.lm_head(self._words.norm(hidden[:, -1])).float()
@@ -197,7 +218,7 @@ class Qwen3VL:
         lengths = [rows * columns for rows, columns in prompt.sizes]
         deep: list[Any] = []
         for number, block in enumerate(visual.blocks):
-            hidden = _look(block, hidden, turns, lengths)
+            hidden = self._look(block, hidden, turns, lengths)
             if number in visual.deepstack_visual_indexes:
                 merger = visual.deepstack_merger_list[visual.deepstack_visual_indexes.index(number)]
                 deep.append(merger(hidden))
@@ -240,34 +261,44 @@ class _Slots:
         self.tokens = torch.zeros(num_rows, dtype=torch.long, device=model.device)
         self.positions = torch.zeros(num_rows, dtype=torch.long, device=model.device)
         self.at = torch.zeros(1, dtype=torch.long, device=model.device)
+        self.graph: Any = None
+        self.logits: Any = None
 
-    def prepare(self, step: Callable[["_Slots"], Any], *, graphs: bool) -> None:
-        """Make `step` ready; as a graph after two runs on empty rows, which allocate what a capture must not."""
+    def capture(self, step: Callable[["_Slots"], Any]) -> None:
+        """Record a step as a graph, after two runs on empty rows, which allocate what a capture must not."""
         import torch
 
-        self.step: Callable[[], Any] = lambda: step(self)
-        if not graphs:
-            return
         aside = torch.cuda.Stream()
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):
             for _ in range(2):
                 step(self)
         torch.cuda.current_stream().wait_stream(aside)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            logits = step(self)
-
-        def replay() -> Any:
-            graph.replay()
-            return logits
-
-        self.step = replay
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.logits = step(self)
 
     def copy(self, row: int, number: int, start: int, end: int) -> None:
         """The row's keys and values to the rows after it, `number` with itself."""
         for cached in (*self.keys, *self.values):
             cached[row + 1 : row + number, :, start:end] = cached[row, :, start:end]
+
+
+def _experts(few: Experts) -> str:
+    """Register with transformers a way to multiply experts, `grouped_mm` but for few tokens, and return its name."""
+    from transformers.integrations import moe
+
+    ways: dict[str, Any] = {"grouped_mm": moe.grouped_mm_experts_forward, "batched_mm": moe.batched_mm_experts_forward}
+    if few == "kernel":
+        from editbench.judges.expert_kernel import few_tokens
+
+        ways["kernel"] = few_tokens
+
+    def forward(module: Any, hidden: Any, *routed: Any) -> Any:
+        return ways[few if len(hidden) <= _FEW_TOKENS else "grouped_mm"](module, hidden, *routed)
+
+    moe.ALL_EXPERTS_FUNCTIONS.register(f"editbench_{few}", forward)
+    return f"editbench_{few}"
 
 
 def _heads(layer: Any, hidden: Any, turns: Any) -> tuple[Any, Any, Any]:

@@ -1,0 +1,1 @@
+"""Benchmarks of this package's own speed: `python -m editbench.bench`."""

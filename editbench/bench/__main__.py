@@ -1,0 +1,27 @@
+"""Measure speed on this machine, with random weights: no model hub, no benchmark file.
+
+python -m editbench.bench judge --out judge.json        # the judge at its real size; one GPU of 80 GB
+python -m editbench.bench judge --small                 # the same steps with a tiny model, also without a GPU
+"""
+
+import argparse
+import sys
+from importlib import import_module
+
+_BENCHMARKS = ("judge",)
+
+
+def main() -> None:
+    """Run one of the benchmarks; its own `--help` has its options."""
+    parser = argparse.ArgumentParser(
+        prog="python -m editbench.bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("what", choices=_BENCHMARKS)
+    args = parser.parse_args(sys.argv[1:2] or ["--help"])
+    import_module(f"editbench.bench.{args.what}").main(sys.argv[2:])
+
+
+if __name__ == "__main__":
+    main()
