@@ -7,8 +7,34 @@
 # Uses every GPU that this machine shows (CUDA_VISIBLE_DEVICES narrows that), or two processes on the CPU.
 # NUM_EDITORS and NUM_JUDGES set the number of processes. Several machines: torchrun's own variables (PET_NNODES,
 # PET_RDZV_ENDPOINT, PET_RDZV_BACKEND, PET_NODE_RANK), one launch.sh on each; the README has the Slurm recipe.
+#
+# Exit codes: 0 complete, 1 more failures than --max_failures, 2 something to mend in the call or the benchmark,
+# 3 incomplete: the same command goes on with it, 130 and 143 stopped by SIGINT or SIGTERM: the same command too.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+# Every stage is a process group of its own (set -m), so that it gets each signal once: from here, not from the terminal.
+set -m
+stopped=0 child=
+pass_on() { # pass_on <signal> <exit code>
+    stopped=$2
+    if [[ -n $child ]]; then kill -"$1" "$child" 2>/dev/null || true; fi
+}
+trap 'pass_on INT 130' INT
+trap 'pass_on TERM 143' TERM
+trap 'pass_on USR1 138' USR1
+run() { # run <command …>: to its end, also when a signal breaks off the waiting
+    local code=0
+    "$@" &
+    child=$!
+    while kill -0 "$child" 2>/dev/null; do
+        code=0
+        wait "$child" || code=$?
+    done
+    child=
+    if ((stopped)); then exit "$stopped"; fi
+    return "$code"
+}
 
 # Torch is asked, not nvidia-smi: it knows CUDA_VISIBLE_DEVICES, MIG and ROCm.
 read -r gpus gib < <(python - <<'PYTHON'
@@ -22,21 +48,33 @@ editors=${NUM_EDITORS:-$((gpus > 0 ? gpus : 2))}
 judges=${NUM_JUDGES:-$((gpus == 0 ? 2 : gib >= 70 ? gpus : 1))}
 echo "$gpus GPUs: $editors processes edit, then $judges judge." >&2
 
+# torchrun ends with 1 whatever its processes end with: what rank 0 had to say stands in this file.
+EDITBENCH_VERDICT=$(mktemp)
+export EDITBENCH_VERDICT
+trap 'rm -f "$EDITBENCH_VERDICT"' EXIT
+
 # Several nodes each write their own rendezvous; one node needs none that could meet another launch's.
 if [[ -z ${PET_RDZV_ENDPOINT:-}${PET_MASTER_ADDR:-} ]]; then standalone=(--standalone); else standalone=(); fi
 stage() { # stage <processes> <script> <arguments>
-    local processes=$1
+    local processes=$1 code=0 verdict
     shift
     if ((processes == 1)) && ((${#standalone[@]} == 1)); then
-        python "$@"
-    else
-        OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} torchrun "${standalone[@]}" --nproc_per_node="$processes" -- "$@"
+        run python "$@"
+        return
     fi
+    : >"$EDITBENCH_VERDICT"
+    OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} run torchrun "${standalone[@]}" --nproc_per_node="$processes" -- "$@" || code=$?
+    if ((code != 0)); then
+        verdict=$(<"$EDITBENCH_VERDICT")
+        # no word of rank 0's, or a good one: another rank broke off, and what is finished is kept
+        case $verdict in 1 | 2) code=$verdict ;; *) code=3 ;; esac
+    fi
+    return "$code"
 }
 
-python "$here/edit.py" "$@" --check
+run python "$here/edit.py" "$@" --check
 stage "$editors" "$here/edit.py" "$@"
 stage "$judges" "$here/score.py" "$@"
 if [[ ${PET_NODE_RANK:-${SLURM_NODEID:-0}} == 0 ]]; then
-    python "$here/report.py" "$@"
+    run python "$here/report.py" "$@"
 fi

@@ -1,16 +1,27 @@
-"""How a script ends: a stage's exit code, or 2 with a line for a mistake of the user's."""
+"""How a script ends: with the exit code that says whether to mend something, to wait, or to give the command again."""
 
+import logging
+import os
+import shutil
 import sys
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 from editbench.config import Config, parse
 from editbench.console import printable
 from editbench.errors import UsageError
+from editbench.signals import Stopped, stop_on_signals
 from editbench.world import World
+
+log = logging.getLogger(__name__)
+
+USAGE = 2
+INCOMPLETE = 3
 
 
 def run(stage: Callable[[Config, World], int], description: str, *, from_run: bool) -> int:
-    """Parse the command line, run a stage, and tell the user's mistakes from ours.
+    """Parse the command line, run a stage, and tell the user's mistakes, the machine's and ours apart.
 
     Args:
         stage: takes the configuration and this process's place, returns an exit code.
@@ -18,12 +29,41 @@ def run(stage: Callable[[Config, World], int], description: str, *, from_run: bo
         from_run: whether the run's own `config.yaml` speaks for what the command line leaves out.
 
     Returns:
-        The stage's exit code, or 2 for a mistake of the user's, told in a few words on rank 0.
+        The stage's exit code (0 or 1), 2 for a mistake of the user's, told in a few words on rank 0, or 3 when the
+        stage could not end and the same command will go on with it. A signal ends the process here, with 128 and its
+        number.
     """
     world = World.from_env()
+    stop_on_signals()
     try:
-        return stage(parse(description, from_run=from_run), world)
+        code = stage(parse(description, from_run=from_run), world)
     except UsageError as error:
         if world.rank == 0:
             sys.stderr.write(f"{printable(str(error))}\n")
-        return 2
+        code = USAGE
+    except Stopped as stopped:
+        logging.shutdown()
+        os._exit(stopped.code)  # the interpreter would wait for threads that have work left
+    except OSError as error:
+        log.error(_told(error), exc_info=True)
+        if world.rank != 0:  # which has no terminal of its own
+            sys.stderr.write(f"rank {world.rank}: {printable(_told(error))}\n")
+        code = INCOMPLETE
+    except Exception:
+        log.exception("rank %d broke off", world.rank)
+        traceback.print_exc()
+        code = INCOMPLETE
+    world.tell_launcher(code)
+    return code
+
+
+def _told(error: OSError) -> str:
+    """A failure of the disk or the system in a line, with what to do."""
+    if error.filename is None:
+        return f"{type(error).__name__}: {error}. What is finished is kept; give the same command again."
+    folder = next(path for path in (Path(error.filename), *Path(error.filename).absolute().parents) if path.is_dir())
+    free = shutil.disk_usage(folder).free / 2**20
+    return (
+        f"{error.strerror}: {error.filename} ({free:,.0f} MiB free there). What is finished is kept; mend that and "
+        "give the same command again."
+    )

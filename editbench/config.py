@@ -17,6 +17,7 @@ from editbench.errors import UsageError
 from editbench.judges import Judge, QwenVL
 from editbench.records import Category, Language
 from editbench.rubric import RUBRICS, JudgeSees
+from editbench.run_dir import file_stem
 
 _SHIPPED = Path(__file__).parent / "configs"
 
@@ -57,6 +58,9 @@ class Config:
     """Pairs that the judge answers at once; none: by free memory. Changes a reply only as rounding can."""
     max_failures: int | None = None
     """Exit with code 1 when more pairs than this failed; none: only when all did. Changes neither."""
+    hang_after_s: float = 1800
+    """Seconds on one pair, or one batch of the judge's, after which a process takes itself to hang and ends with code
+    3. Changes neither."""
     load_in_turns: bool = False
     """Ranks of one machine load their weights one after another, to spare host memory. Changes neither."""
     check: bool = False
@@ -74,6 +78,10 @@ class Config:
             value = getattr(self, name)
             if value is not None and value < lowest:
                 raise UsageError(f"--{name} {value}: it must be {lowest} or more")
+        if self.hang_after_s <= 0:
+            raise UsageError(f"--hang_after_s {self.hang_after_s}: it must be more than 0")
+        if self.scores is not None and file_stem(self.scores) != self.scores:
+            raise UsageError(f"--scores {self.scores}: it must be a file's name without extension, such as `blind`")
         if self.rubric not in RUBRICS:
             raise UsageError(f"--rubric {self.rubric}: no such rubric; there are {', '.join(RUBRICS)}")
         if self.expected and not RUBRICS[self.rubric].digits:

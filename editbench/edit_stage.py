@@ -2,12 +2,10 @@
 
 import json
 import logging
-import secrets
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import yaml
@@ -20,8 +18,10 @@ from editbench.editors import EditFailed, Editor
 from editbench.errors import UsageError
 from editbench.faults import empty_cache, is_fatal, is_out_of_memory, reason
 from editbench.images import decode, encode_png
+from editbench.lease import Lease
 from editbench.records import Edit, Pair, to_lines
 from editbench.run_dir import Part, RunDir, environment, key, read_records, seed_for, sha256, write_atomic
+from editbench.watchdog import Watchdog
 from editbench.world import World
 
 log = logging.getLogger(__name__)
@@ -39,22 +39,24 @@ def edit(config: Config, world: World) -> int:
     """
     run = RunDir(config.the_run)
     start_logging(None if config.check else run.logs, STAGE, world)
-    plan = json.loads(world.from_rank_0("plan", lambda: json.dumps(_plan(config, run))))
-    if config.check:
-        return 0
-    pairs = {pair.pair_id: pair for pair in run.read_pairs()}
-    todo = [pairs[pair_id] for pair_id in plan["todo"]]
-    if todo:
-        with (
-            Tally(world, len(todo), "edit") as tally,
-            run.part(STAGE, plan["launch"], world.rank) as part,
-        ):
-            _Share(config, world, run, part, tally).edit(todo[world.rank :: world.size])
-    if world.rank != 0:
-        return 0
-    edits = run.latest(Edit, STAGE, run.manifest)
-    run.merge(edits, pairs, STAGE, run.manifest)
-    return _conclude(config, run, [edits[pair_id] for pair_id in plan["selected"]])
+    with run.lease(STAGE) as lease:
+        plan = json.loads(world.from_rank_0("plan", lambda: json.dumps(_plan(config, run, lease))))
+        if config.check:
+            return 0
+        pairs = {pair.pair_id: pair for pair in run.read_pairs()}
+        todo = [pairs[pair_id] for pair_id in plan["todo"]]
+        if todo:
+            with (
+                Tally(world, len(todo), "edit") as tally,
+                run.part(STAGE, plan["launch"], world.rank) as part,
+                Watchdog(config.hang_after_s) as watchdog,
+            ):
+                _Share(config, world, run, part, tally, watchdog).edit(todo[world.rank :: world.size])
+        if world.rank != 0:
+            return 0
+        edits = run.latest(Edit, STAGE, run.manifest)
+        run.merge(edits, pairs, STAGE, run.manifest)
+        return _conclude(config, run, [edits[pair_id] for pair_id in plan["selected"]])
 
 
 def edit_key(pair: Pair, editor: Editor, seed: int) -> str:
@@ -62,12 +64,14 @@ def edit_key(pair: Pair, editor: Editor, seed: int) -> str:
     return key(source=pair.source_sha256, instruction=pair.instruction, editor=deciding(editor), seed=seed)
 
 
-def _plan(config: Config, run: RunDir) -> dict[str, Any]:
+def _plan(config: Config, run: RunDir, lease: Lease) -> dict[str, Any]:
     """Rank 0 alone: check everything, write down what the run is about, and list what is left to do."""
     path = config.the_benchmark
     if config.benchmark is None:
         log.info("No --benchmark: the embedded demo's pairs are used.")
     config.editor.check()
+    if not config.check:
+        lease.take()
     _refuse_another_editor(config, run)
     everything = load_pairs(path, language=config.language, images=config.images)
     selected = select(everything, limit=config.limit, categories=config.categories or None)
@@ -86,14 +90,13 @@ def _plan(config: Config, run: RunDir) -> dict[str, Any]:
         log.info(
             "%s is redone: %s.", pair_id, "the benchmark changed it" if changed else "its image is not as recorded"
         )
-    launch = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f-") + secrets.token_hex(2)
     if not config.check:
         write_atomic(run.config, to_yaml(config).encode())
         write_atomic(run.pairs, "".join(to_lines(pairs)).encode())
         lost = {name for name in done if not run.source(name).exists()}
         for pair_id, source in read_sources(path, lost, images=config.images) if lost else ():
             write_atomic(run.source(pair_id), encode_png(source))
-    return {"launch": launch, "todo": todo, "selected": [pair.pair_id for pair in selected]}
+    return {"launch": run.next_launch(STAGE), "todo": todo, "selected": [pair.pair_id for pair in selected]}
 
 
 def _refuse_another_editor(config: Config, run: RunDir) -> None:
@@ -137,8 +140,9 @@ def _conclude(config: Config, run: RunDir, edits: Sequence[Edit]) -> int:
 class _Share:
     """One rank's pairs: while the editor works on one, the next source is read and the last image written."""
 
-    def __init__(self, config: Config, world: World, run: RunDir, part: Part, tally: Tally):
+    def __init__(self, config: Config, world: World, run: RunDir, part: Part, tally: Tally, watchdog: Watchdog):
         self._config, self._world, self._run, self._part, self._tally = config, world, run, part, tally
+        self._watchdog = watchdog
         self._device = ""
 
     def edit(self, pairs: Sequence[Pair]) -> None:
@@ -185,6 +189,7 @@ class _Share:
     def _one(self, pair: Pair, source: Image) -> tuple[Edit, Image | None]:
         seed = seed_for(self._config.seed, pair.pair_id)
         edit = Edit(pair_id=pair.pair_id, seed=seed, key=edit_key(pair, self._config.editor, seed), device=self._device)
+        self._watchdog.begin(f"rank {self._world.rank}: {pair.pair_id}")
         start = time.monotonic()
         try:
             image = self._config.editor.edit(pair, source, seed)

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from editbench.errors import UsageError
+from editbench.lease import Lease
 from editbench.records import Edit, Pair, Record, to_lines
 
 R = TypeVar("R", bound=Record)
@@ -51,11 +52,23 @@ def write_atomic(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
+        try:
+            temporary.replace(path)
+        except FileNotFoundError:
+            # a network disk whose answer was lost asks again, and then there is nothing left to rename
+            if path.read_bytes() != data:
+                raise
+    except BaseException as error:
+        _name_file(error, path)
         temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def _name_file(error: BaseException, path: Path) -> None:
+    """A write that fails does not say of which file, and the user needs to know which disk is full."""
+    if isinstance(error, OSError) and error.filename is None:
+        error.filename = str(path)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -86,7 +99,8 @@ class Part:
 
     def __init__(self, path: Path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("xb")
+        # unbuffered: closing would write what a full disk left in a buffer, after the line was taken back
+        self._file = path.open("xb", buffering=0)
         _sync_folder(path.parent)
 
     def append(self, record: Record) -> None:
@@ -96,13 +110,16 @@ class Part:
             OSError: the disk is full or gone.
         """
         start = self._file.tell()
+        # a lone surrogate (of a file name in an error, say) becomes its JSON escape
+        rest = record.to_json().encode(errors="backslashreplace") + b"\n"
         try:
-            # a lone surrogate (of a file name in an error, say) becomes its JSON escape
-            self._file.write(record.to_json().encode(errors="backslashreplace") + b"\n")
-            self._file.flush()
+            while rest:
+                rest = rest[self._file.write(rest) :]
             os.fsync(self._file.fileno())
-        except OSError:
-            os.ftruncate(self._file.fileno(), start)
+        except BaseException as error:
+            _name_file(error, Path(self._file.name))
+            self._file.seek(start)
+            self._file.truncate()
             raise
 
     def __enter__(self) -> Self:
@@ -167,9 +184,17 @@ class RunDir:
         """The names of all score files, finished or begun, sorted."""
         return sorted(path.stem for path in (self.root / "scores").glob("*.yaml"))
 
-    def part(self, stage: str, launch: str, rank: int) -> Part:
+    def lease(self, stage: str) -> Lease:
+        """What keeps a second launch from working on the same stage at once."""
+        return Lease(self.root / f"{stage}.lease")
+
+    def next_launch(self, stage: str) -> int:
+        """A number for a new launch, above those whose parts are here: a clock may jump back."""
+        return 1 + max((int(path.name.rsplit(".", 3)[1]) for path in self._stage_parts(stage)), default=0)
+
+    def part(self, stage: str, launch: int, rank: int) -> Part:
         """A new part for this process, of the stage `edit` or `score-<name>`."""
-        return Part(self._parts / f"{stage}.{launch}.{rank:05d}.jsonl")
+        return Part(self._parts / f"{stage}.{launch:06d}.{rank:05d}.jsonl")
 
     def read_pairs(self) -> list[Pair]:
         """The pairs that the run is about, in benchmark order.

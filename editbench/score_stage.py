@@ -2,13 +2,11 @@
 
 import json
 import logging
-import secrets
 import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 import yaml
@@ -19,10 +17,12 @@ from editbench.errors import UsageError
 from editbench.faults import empty_cache, is_fatal, is_out_of_memory, reason
 from editbench.images import decode
 from editbench.judges import Reply
+from editbench.lease import Lease
 from editbench.records import Edit, Failure, Pair, Score
 from editbench.rubric import RUBRICS, Question
 from editbench.run_dir import Part, RunDir, key, seed_for, write_atomic
 from editbench.verdict import verdict
+from editbench.watchdog import Watchdog
 from editbench.world import World
 
 log = logging.getLogger(__name__)
@@ -55,19 +55,24 @@ def score(config: Config, world: World) -> int:
     stage, merged = f"score-{name}", run.scores(name)
     pairs = {pair.pair_id: pair for pair in run.read_pairs()}
     start_logging(None if config.check else run.logs, stage, world)
-    plan = json.loads(world.from_rank_0("plan", lambda: json.dumps(_plan(config, run, pairs, name))))
-    if config.check:
-        return 0
-    if plan["todo"]:
-        edits = run.latest(Edit, "edit", run.manifest)
-        tasks = [_task(config, pairs[pair_id], edits[pair_id]) for pair_id in plan["todo"]]
-        with Tally(world, len(tasks), "score") as tally, run.part(stage, plan["launch"], world.rank) as part:
-            _Share(config, world, run, part, tally).score(tasks[world.rank :: world.size])
-    if world.rank != 0:
-        return 0
-    scores = run.latest(Score, stage, merged)
-    run.merge(scores, pairs, stage, merged)
-    return _conclude(config, run, name, [scores[pair_id] for pair_id in pairs if pair_id in scores])
+    with run.lease(stage) as lease:
+        plan = json.loads(world.from_rank_0("plan", lambda: json.dumps(_plan(config, run, pairs, name, lease))))
+        if config.check:
+            return 0
+        if plan["todo"]:
+            edits = run.latest(Edit, "edit", run.manifest)
+            tasks = [_task(config, pairs[pair_id], edits[pair_id]) for pair_id in plan["todo"]]
+            with (
+                Tally(world, len(tasks), "score") as tally,
+                run.part(stage, plan["launch"], world.rank) as part,
+                Watchdog(config.hang_after_s) as watchdog,
+            ):
+                _Share(config, world, run, part, tally, watchdog).score(tasks[world.rank :: world.size])
+        if world.rank != 0:
+            return 0
+        scores = run.latest(Score, stage, merged)
+        run.merge(scores, pairs, stage, merged)
+        return _conclude(config, run, name, [scores[pair_id] for pair_id in pairs if pair_id in scores])
 
 
 def protocol(config: Config) -> dict[str, Any]:
@@ -93,12 +98,14 @@ def _task(config: Config, pair: Pair, edit: Edit) -> Task:
     return Task(pair=pair, edit=edit, key=key(**asked, **protocol(config)))
 
 
-def _plan(config: Config, run: RunDir, pairs: dict[str, Pair], name: str) -> dict[str, Any]:
+def _plan(config: Config, run: RunDir, pairs: dict[str, Pair], name: str, lease: Lease) -> dict[str, Any]:
     """Rank 0 alone: check everything, write down how the scores come about, and list what is left to do."""
     config.judge.check()
     _refuse_what_the_judge_lacks(config)
     _refuse_another_benchmark(config, run)
     _refuse_another_protocol(config, run, name)
+    if not config.check:
+        lease.take()
     edits = run.latest(Edit, "edit", run.manifest)
     tasks = [_task(config, pair, edits[pair.pair_id]) for pair in pairs.values() if pair.pair_id in edits]
     if not tasks:
@@ -110,8 +117,7 @@ def _plan(config: Config, run: RunDir, pairs: dict[str, Pair], name: str) -> dic
     log.info("%s, judge %s: %d edits, %d to score.", run.root, config.judge.name, len(tasks), len(todo))
     if not config.check:
         write_atomic(run.protocol(name), yaml.safe_dump(protocol(config), sort_keys=False, allow_unicode=True).encode())
-    launch = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f-") + secrets.token_hex(2)
-    return {"launch": launch, "todo": todo}
+    return {"launch": run.next_launch(f"score-{name}"), "todo": todo}
 
 
 def _stands(score: Score | None, task: Task) -> bool:
@@ -161,8 +167,9 @@ def _conclude(config: Config, run: RunDir, name: str, scores: Sequence[Score]) -
 class _Share:
     """One rank's edits: while the judge answers one batch, the pictures of the next are read and scaled."""
 
-    def __init__(self, config: Config, world: World, run: RunDir, part: Part, tally: Tally):
+    def __init__(self, config: Config, world: World, run: RunDir, part: Part, tally: Tally, watchdog: Watchdog):
         self._config, self._world, self._run, self._part, self._tally = config, world, run, part, tally
+        self._watchdog = watchdog
         self._rubric = RUBRICS[config.rubric]
         self._device = ""
         self._size = 1
@@ -226,6 +233,7 @@ class _Share:
 
     def _ask(self, tasks: Sequence[Task], questions: Sequence[Question]) -> list[Score]:
         """A score for each; a batch that fails is asked again in halves, so that only the culprit has no reply."""
+        self._watchdog.begin(f"rank {self._world.rank}: a batch of {len(tasks)} from {tasks[0].pair.pair_id}")
         start = time.monotonic()
         try:
             replies = self._answers(tasks, questions)

@@ -10,8 +10,8 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "editbench"
 
 LAYERS = [
-    {"errors", "records"},
-    {"checkpoints", "faults", "images", "intervals", "one_frame", "world"},
+    {"errors", "records", "signals"},
+    {"checkpoints", "faults", "images", "intervals", "lease", "one_frame", "watchdog", "world"},
     {"benchmark", "console", "rubrics", "run_dir", "summary"},
     {"comparison", "rubric"},
     {"report"},

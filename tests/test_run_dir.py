@@ -80,21 +80,21 @@ def test_a_record_survives_its_own_line(pair_id, error):
 
 def test_the_newest_launch_wins_and_the_merge_drops_the_parts(tmp_path):
     run = RunDir(tmp_path)
-    for launch, error in (("1", "out of memory"), ("2", None)):
+    for launch, error in ((1, "out of memory"), (2, None)):
         with run.part("edit", launch, 0) as part:
             part.append(an_edit("a", error=error))
-    with run.part("score-x", "1", 0) as part:
+    with run.part("score-x", 1, 0) as part:
         part.append(an_edit("other stage"))
     latest = run.latest(Edit, "edit", run.manifest)
     assert latest["a"].error is None
     run.merge(latest, ["a"], "edit", run.manifest)
     assert read_records(run.manifest, Edit) == [latest["a"]]
-    assert [path.name for path in (tmp_path / "parts").iterdir()] == ["score-x.1.00000.jsonl"]
+    assert [path.name for path in (tmp_path / "parts").iterdir()] == ["score-x.000001.00000.jsonl"]
 
 
 def test_records_of_a_part_outlast_a_crash_before_the_merge(tmp_path):
     run = RunDir(tmp_path)
-    with run.part("edit", "1", 3) as part:
+    with run.part("edit", 1, 3) as part:
         part.append(an_edit("a"))
     assert set(run.latest(Edit, "edit", run.manifest)) == {"a"}
 

@@ -1,0 +1,161 @@
+"""One launch at a time works on a stage of a run: who holds it says so in a file, with a heartbeat."""
+
+import contextlib
+import json
+import logging
+import os
+import secrets
+import signal
+import socket
+import threading
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from editbench.errors import UsageError
+
+log = logging.getLogger(__name__)
+
+
+class Lease:
+    """A file that one launch makes and touches every few seconds until it is done.
+
+    It needs no lock of the file system's, which shared disks often lack, only that making a file can fail because it
+    is there; and no two machines' clocks are compared: a newcomer watches whether the heartbeat moves. A holder of
+    this machine whose process is gone is known at once, another after `patience_s` without a heartbeat.
+    """
+
+    def __init__(self, path: Path, *, beat_s: float = 5.0, patience_s: float = 60.0):
+        self._path, self._beat_s, self._patience_s = path, beat_s, patience_s
+        self._mine = b""
+        self._done = threading.Event()
+
+    def take(self) -> None:
+        """Hold the lease from now on, for a dead holder if need be.
+
+        Raises:
+            UsageError: a living launch holds it.
+        """
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        mine = json.dumps(asdict(_Holder.me())).encode()
+        while not self._make(mine):
+            self._wait_for_a_dead_holder()
+        self._mine = mine
+        threading.Thread(target=self._beat, name="lease", daemon=True).start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+        self._done.set()
+        if self._mine and self._read()[0] == self._mine:
+            self._path.unlink(missing_ok=True)
+
+    def _make(self, mine: bytes) -> bool:
+        try:
+            with self._path.open("xb") as file:
+                file.write(mine)
+        except FileExistsError:
+            return False
+        return True
+
+    def _read(self) -> tuple[bytes, int]:
+        """What the file says and when it was touched; opened anew, since a network disk may remember an old time."""
+        try:
+            with self._path.open("rb") as file:
+                return file.read(), os.fstat(file.fileno()).st_mtime_ns
+        except FileNotFoundError:
+            return b"", 0
+
+    def _wait_for_a_dead_holder(self) -> None:
+        """Put a dead holder's lease out of the way; nothing if it went by itself.
+
+        Raises:
+            UsageError: the holder lives.
+        """
+        text, touched = self._read()
+        holder = _Holder.parse(text)
+        if not holder.is_gone:
+            if holder.is_here:
+                raise self._held(holder)
+            log.info("%s: waiting up to %.0f s to see whether %s lives.", self._path, self._patience_s, holder)
+            end = time.monotonic() + self._patience_s
+            while time.monotonic() < end:
+                time.sleep(self._beat_s / 5)
+                text_now, touched_now = self._read()
+                if text_now != text:
+                    return
+                if touched_now != touched:
+                    raise self._held(holder)
+        log.warning("The launch before this one did not end by itself (%s); what it finished counts.", holder)
+        # renamed before it is removed: of two newcomers one alone succeeds, and sees what it has taken
+        aside = self._path.with_name(f"{self._path.name}.{secrets.token_hex(4)}")
+        with contextlib.suppress(FileNotFoundError):
+            self._path.rename(aside)
+            if aside.read_bytes() != text:
+                with contextlib.suppress(FileExistsError):
+                    os.link(aside, self._path)
+            aside.unlink()
+
+    def _held(self, holder: "_Holder") -> UsageError:
+        return UsageError(
+            f"{self._path.parent} is being worked on by {holder}; wait for it or end it, or give this launch a run of "
+            f"its own (--run). If you know that it is gone, remove {self._path}."
+        )
+
+    def _beat(self) -> None:
+        while not self._done.wait(self._beat_s):
+            with contextlib.suppress(OSError):  # a disk that hiccups: the next beat will do
+                if self._read()[0] != self._mine:
+                    log.error("%s was taken over by another launch; this one stops.", self._path)
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    return
+                os.utime(self._path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Holder:
+    """The process that made a lease, as its file tells."""
+
+    host: str = "an unknown machine"
+    pid: int = 0
+    started: float = 0.0
+    """When the process was, seconds since 1970: a process id is given again, to a process of another time."""
+
+    @classmethod
+    def me(cls) -> Self:
+        return cls(host=socket.gethostname(), pid=os.getpid(), started=psutil.Process().create_time())
+
+    @classmethod
+    def parse(cls, text: bytes) -> Self:
+        """Read back what `me` was written as; a file that a crash cut short is of an unknown holder."""
+        try:
+            return cls(**json.loads(text))
+        except (ValueError, TypeError):
+            return cls()
+
+    @property
+    def is_here(self) -> bool:
+        return self.host == socket.gethostname()
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it can be seen from here that the process is no more."""
+        if not self.is_here:
+            return False
+        try:
+            # a minute's room, since the clock that both times come from may be set meanwhile
+            return abs(psutil.Process(self.pid).create_time() - self.started) > 60
+        except psutil.NoSuchProcess:
+            return True
+
+    def __str__(self) -> str:
+        if not self.pid:
+            return "a launch that cannot be told"
+        since = datetime.fromtimestamp(self.started, UTC)
+        return f"process {self.pid} on {self.host}, started {since:%Y-%m-%d %H:%M:%S} UTC"

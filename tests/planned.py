@@ -1,0 +1,70 @@
+"""Editors and judges whose mishaps are planned, for tests that run the scripts as processes."""
+
+import hashlib
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from editbench.editors import Editor
+from editbench.judges import Judge, Reply
+
+STUCK_S = 60
+
+
+def stuck(how: Literal["sleeping", "computing"]) -> None:
+    if how == "sleeping":
+        time.sleep(STUCK_S)
+    else:  # in foreign code, which no Python exception can interrupt
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 200_000_000)
+
+
+@dataclass(kw_only=True)
+class StuckEditor(Editor):
+    """Gives the source back, but for one place where it stays."""
+
+    at: Literal["loading", "editing", "merging", "nowhere"] = "nowhere"
+    how: Literal["sleeping", "computing"] = "sleeping"
+    pair: str = ""
+    """Stuck while editing only this one; empty: the first."""
+
+    neutral = frozenset({"at", "how", "pair"})
+
+    def load(self, world):
+        if self.at == "loading":
+            stuck(self.how)
+        if self.at == "merging":
+            rename = os.replace
+
+            def slow(source, target):
+                if Path(target).name == "manifest.jsonl":
+                    stuck(self.how)
+                rename(source, target)
+
+            os.replace = slow
+        return "cpu"
+
+    def edit(self, pair, source, seed):
+        if self.at == "editing" and self.pair in pair.pair_id:
+            stuck(self.how)
+        return source
+
+
+@dataclass(kw_only=True)
+class StuckJudge(Judge):
+    """Says 5.0 to everything, but for one place where it stays."""
+
+    at: Literal["loading", "scoring", "nowhere"] = "nowhere"
+
+    neutral = frozenset({"at"})
+
+    def load(self, world):
+        if self.at == "loading":
+            stuck("sleeping")
+        return "cpu"
+
+    def replies(self, questions):
+        if self.at == "scoring":
+            stuck("sleeping")
+        return [Reply(text="5.0", truncated=False) for _ in questions]

@@ -1,0 +1,94 @@
+"""A launch that is told to stop is gone within five seconds, and the next one goes on from there."""
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import command, environment, rows, start
+
+EDITOR = ("--editor", "tests.planned.StuckEditor", "--judge", "tests.planned.StuckJudge")
+
+
+def stuck(script: str, sign: Path | str, *argv: str | Path, ranks: int = 1) -> "subprocess.Popen[str]":
+    """A launch that has come to its planned place: `sign` exists, or stands in its log."""
+    launch = subprocess.Popen(command(script, *argv, ranks=ranks), env=environment(), stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 60
+    while not (sign.exists() if isinstance(sign, Path) else False):
+        assert launch.poll() is None, launch.stderr.read()
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    time.sleep(0.5)
+    return launch
+
+
+def told(launch: "subprocess.Popen[str]", *numbers: signal.Signals, within_s: float = 5) -> tuple[int, str]:
+    begin = time.monotonic()
+    for number in numbers:
+        launch.send_signal(number)
+        time.sleep(0.2)
+    _, said = launch.communicate(timeout=20)
+    assert time.monotonic() - begin < within_s, said
+    return launch.returncode, said
+
+
+PLACES = [
+    ("loading", "sleeping", signal.SIGTERM, "sources/00003_环境_easy.png"),
+    ("loading", "computing", signal.SIGTERM, "sources/00003_环境_easy.png"),
+    ("editing", "sleeping", signal.SIGTERM, "environment.json"),
+    ("editing", "computing", signal.SIGINT, "environment.json"),
+    ("merging", "sleeping", signal.SIGTERM, ".manifest.jsonl.tmp"),
+    ("merging", "sleeping", signal.SIGUSR1, ".manifest.jsonl.tmp"),
+]
+
+
+@pytest.mark.parametrize(("at", "how", "number", "sign"), PLACES)
+def test_editing_stops_in_five_seconds_wherever_it_is(photos_json, tmp_path, at, how, number, sign):
+    run = tmp_path / "run"
+    argv = (*EDITOR, "--benchmark", photos_json, "--run", run)
+    launch = stuck("edit.py", run / sign, *argv, "--editor.init_args.at", at, "--editor.init_args.how", how)
+    code, said = told(launch, number)
+    assert code == 128 + number
+    assert f"stopping: {number.name}" in said
+    assert "Traceback" not in said
+    start("edit.py", *argv)
+    assert len(rows(run / "manifest.jsonl")) == 4
+    assert {path.name for path in run.iterdir()} == {
+        *("config.yaml", "environment.json", "pairs.jsonl", "manifest.jsonl", "images", "sources", "logs")
+    }
+
+
+def test_a_second_sigint_ends_at_once_what_the_first_could_not(photos_json, tmp_path):
+    run = tmp_path / "run"
+    argv = (*EDITOR, "--benchmark", photos_json, "--run", run, "--editor.init_args.at", "editing")
+    launch = stuck("edit.py", run / "environment.json", *argv, "--editor.init_args.how", "computing")
+    code, _ = told(launch, signal.SIGINT, signal.SIGINT, within_s=2)
+    assert code == 130
+
+
+@pytest.mark.parametrize("at", ["loading", "scoring"])
+def test_scoring_stops_too_and_goes_on(photos_json, tmp_path, at):
+    run = tmp_path / "run"
+    start("edit.py", *EDITOR, "--benchmark", photos_json, "--run", run)
+    launch = stuck(
+        "score.py", run / "parts" / "score-StuckJudge.000001.00000.jsonl", "--run", run, "--judge.init_args.at", at
+    )
+    code, _ = told(launch, signal.SIGTERM)
+    assert code == 143
+    start("score.py", "--run", run)
+    assert len(rows(run / "scores" / "StuckJudge.jsonl")) == 4
+    assert not (run / "parts").exists()
+    assert not list(run.glob("*.lease"))
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_launch_sh_passes_a_signal_on_to_every_rank(photos_json, tmp_path, number, code):
+    run = tmp_path / "run"
+    argv = (*EDITOR, "--benchmark", photos_json, "--run", run)
+    launch = stuck("launch.sh", run / "environment.json", *argv, "--editor.init_args.at", "editing")
+    ended, said = told(launch, number, within_s=8)  # torchrun itself takes its time
+    assert ended == code, said
+    done = start("edit.py", *argv)
+    assert "4 to do" in done.stderr
