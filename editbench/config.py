@@ -63,6 +63,8 @@ class Config:
     3. Changes neither."""
     load_in_turns: bool = False
     """Ranks of one machine load their weights one after another, to spare host memory. Changes neither."""
+    accept_changes: bool = False
+    """Make finished pairs anew that the benchmark has changed since, instead of refusing it. Changes edits."""
     check: bool = False
     """Only check the benchmark and the configuration, then stop. Changes neither."""
     out: Path | None = None
@@ -160,7 +162,7 @@ def to_yaml(config: Config) -> str:
         elif isinstance(value, tuple):
             value = [str(entry) for entry in value]
         row[item.name] = value
-    del row["check"]  # a launch's own wish, not the evaluation's
+    del row["check"], row["accept_changes"]  # a launch's own wishes, not the evaluation's
     return yaml.safe_dump(row, sort_keys=False, allow_unicode=True)
 
 
@@ -264,6 +266,7 @@ def _config(values: list[str]) -> str:
 _SHORT_OPTIONS: dict[str, Callable[[list[str]], str]] = {
     "--run": _runs,
     "--categories": _categories,
+    "--accept_changes": _flag,
     "--check": _flag,
     "--expected": _flag,
     "--load_in_turns": _flag,

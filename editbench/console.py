@@ -27,7 +27,7 @@ def start_logging(folder: Path | None, stage: str, world: World) -> None:
     """
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        file = logging.FileHandler(folder / f"{stage}.rank{world.rank}.log", encoding="utf-8")
+        file = _LogFile(folder / f"{stage}.rank{world.rank}.log", encoding="utf-8")
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         logging.basicConfig(level=logging.WARNING, handlers=[file], force=True)
     ours = logging.getLogger("editbench")
@@ -36,6 +36,13 @@ def start_logging(folder: Path | None, stage: str, world: World) -> None:
         terminal = RichHandler(console=console, show_time=False, show_path=False, show_level=False, markup=False)
         terminal.setFormatter(_Message())
         ours.handlers = [terminal]
+
+
+class _LogFile(logging.FileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:
+        """A full disk is told of by the write that matters, not by every line of the log."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
 
 
 class _Message(logging.Formatter):

@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -14,18 +14,20 @@ from PIL.Image import Image
 from editbench.benchmark import load_pairs, read_sources, select
 from editbench.config import Config, deciding, differences, to_yaml
 from editbench.console import Tally, start_logging
-from editbench.editors import EditFailed, Editor
+from editbench.durable import Part, read_records, write_atomic
+from editbench.editors import EditFailed, Editor, EditRefused
 from editbench.errors import UsageError
 from editbench.faults import empty_cache, is_fatal, is_out_of_memory, reason
 from editbench.images import decode, encode_png
 from editbench.lease import Lease
 from editbench.records import Edit, Pair, to_lines
-from editbench.run_dir import Part, RunDir, environment, key, read_records, seed_for, sha256, write_atomic
+from editbench.run_dir import RunDir, environment, key, seed_for, sha256
 from editbench.watchdog import Watchdog
 from editbench.world import World
 
 log = logging.getLogger(__name__)
 STAGE = "edit"
+_ASKED = ("instruction", "source_sha256", "category", "rationale")
 
 
 def edit(config: Config, world: World) -> int:
@@ -77,20 +79,31 @@ def _plan(config: Config, run: RunDir, lease: Lease) -> dict[str, Any]:
     selected = select(everything, limit=config.limit, categories=config.categories or None)
     if not selected:
         raise UsageError(f"--categories {','.join(config.categories)}: {path} has no pair of these")
-    pairs = _with_earlier(run, everything, selected)
+    before = {pair.pair_id: pair for pair in read_records(run.pairs, Pair)}
+    pairs = _with_earlier(run, before.keys(), everything, selected)
 
     seeds = {pair.pair_id: seed_for(config.seed, pair.pair_id) for pair in pairs}
     keys = {pair.pair_id: edit_key(pair, config.editor, seeds[pair.pair_id]) for pair in pairs}
     made = {name: edit for name, edit in run.latest(Edit, STAGE, run.manifest).items() if edit.error is None}
     done = {name for name, edit in made.items() if edit.key == keys.get(name) and run.has_image(edit)}
     todo = [pair.pair_id for pair in selected if pair.pair_id not in done]
+    changed = {name for name in made if name in keys and made[name].key != keys[name]}
+    changed |= {pair.pair_id for pair in pairs if pair.pair_id in made and _changed(before.get(pair.pair_id), pair)}
+    if changed and not config.accept_changes:
+        raise UsageError(
+            f"{path} has changed since {run.root} was edited from it: {len(changed)} of {len(made)} finished pairs "
+            f"({', '.join(sorted(changed)[:3])}, …) have another instruction, source, category or rationale now. Give "
+            "it a run of its own (--run), or --accept_changes to make these anew in place of what is there."
+        )
     log.info("%s: %d pairs, %d already edited, %d to do.", path, len(selected), len(selected) - len(todo), len(todo))
     for pair_id in [name for name in todo if name in made]:
-        changed = made[pair_id].key != keys[pair_id]
-        log.info(
-            "%s is redone: %s.", pair_id, "the benchmark changed it" if changed else "its image is not as recorded"
-        )
+        why = "the benchmark changed it" if pair_id in changed else "its image is not as recorded"
+        log.info("%s is redone: %s.", pair_id, why)
+    orphans = sum(run.image(name).exists() for name in todo if name not in made)
+    if orphans:
+        log.info("%d images have no record that vouches for them and are made again.", orphans)
     if not config.check:
+        run.remove_torn()
         write_atomic(run.config, to_yaml(config).encode())
         write_atomic(run.pairs, "".join(to_lines(pairs)).encode())
         lost = {name for name in done if not run.source(name).exists()}
@@ -115,9 +128,8 @@ def _refuse_another_editor(config: Config, run: RunDir) -> None:
         )
 
 
-def _with_earlier(run: RunDir, everything: Sequence[Pair], selected: Sequence[Pair]) -> list[Pair]:
+def _with_earlier(run: RunDir, before: Set[str], everything: Sequence[Pair], selected: Sequence[Pair]) -> list[Pair]:
     """The selection and what the run held before, in benchmark order: a smaller `--limit` drops nothing."""
-    before = {pair.pair_id for pair in read_records(run.pairs, Pair)}
     gone = sorted(before - {pair.pair_id for pair in everything})
     if gone:
         raise UsageError(
@@ -126,6 +138,11 @@ def _with_earlier(run: RunDir, everything: Sequence[Pair], selected: Sequence[Pa
         )
     chosen = before | {pair.pair_id for pair in selected}
     return [pair for pair in everything if pair.pair_id in chosen]
+
+
+def _changed(before: Pair | None, now: Pair) -> bool:
+    """Whether the editor or the judge would be asked something else than before."""
+    return before is not None and any(getattr(before, name) != getattr(now, name) for name in _ASKED)
 
 
 def _conclude(config: Config, run: RunDir, edits: Sequence[Edit]) -> int:
@@ -175,7 +192,7 @@ class _Share:
         self._world.count(turn, 1)
         log.info("%s is ready on %s after %.1f s.", self._config.editor.name, self._device, time.monotonic() - start)
         if self._world.rank == 0:
-            write_atomic(self._run.environment, json.dumps(environment([self._device]), indent=2).encode())
+            self._run.write_environment(environment([self._device]))
 
     def _write_sources(self, pairs: Sequence[Pair]) -> None:
         wanted = {pair.pair_id for pair in pairs}
@@ -193,6 +210,8 @@ class _Share:
         start = time.monotonic()
         try:
             image = self._config.editor.edit(pair, source, seed)
+        except EditRefused as error:
+            return replace(edit, error=str(error), flags=("refused",)), None
         except EditFailed as error:
             return replace(edit, error=str(error)), None
         except Exception as error:
@@ -218,6 +237,8 @@ class _Share:
                 height=image.height,
                 flags=_flags(image, source),
             )
+        else:  # one that an earlier launch left is none of this record's
+            self._run.image(edit.pair_id).unlink(missing_ok=True)
         self._part.append(edit)
         self._tally.add(failed=edit.error is not None)
 

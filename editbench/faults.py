@@ -3,7 +3,7 @@
 import errno
 import sys
 
-_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS}
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG, errno.EMFILE, errno.ENFILE}
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -14,14 +14,29 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def is_fatal(error: BaseException) -> bool:
-    """Whether going on would only fail again: a full disk, or a CUDA context that an illegal access has poisoned.
+    """Whether going on would only fail again: a full disk, or a GPU that is lost or that an illegal access poisoned.
 
     A process in that state must stop, or it would mark every pair after this one as failed.
     """
     if isinstance(error, OSError) and error.errno in _DISK:
         return True
     torch = sys.modules.get("torch")
-    return torch is not None and isinstance(error, torch.AcceleratorError) and not is_out_of_memory(error)
+    if torch is None or is_out_of_memory(error):
+        return False
+    return isinstance(error, torch.AcceleratorError) or not _device_answers()
+
+
+def _device_answers() -> bool:
+    """Whether the GPU still works: what a library raises first in a poisoned context may be any error of its own."""
+    import torch
+
+    if not torch.cuda.is_initialized():
+        return True
+    try:
+        torch.cuda.synchronize()
+    except RuntimeError:
+        return False
+    return True
 
 
 def reason(error: BaseException) -> str:

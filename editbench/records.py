@@ -95,7 +95,7 @@ class Edit(Record):
     height: int | None = None
     """Of the edited image, pixels."""
     flags: tuple[str, ...] = ()
-    """What a reader should know of the image: `unchanged`, `constant`, `resized`."""
+    """What a reader should know of the image: `unchanged`, `constant`, `resized`; without one: `refused`."""
     device: str = ""
     """What it was made on, such as `NVIDIA H100 80GB HBM3` or `cpu`."""
     duration_s: float | None = None

@@ -1,22 +1,20 @@
-"""A run directory: its paths, atomic writes, the parts that ranks append to, and what in them still counts."""
+"""A run directory: its paths, the parts that its ranks append to, and what in them still counts."""
 
 import hashlib
 import json
 import logging
-import os
 import re
 import subprocess
 import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any
 
+from editbench.durable import Part, R, read_records, write_atomic
 from editbench.errors import UsageError
 from editbench.lease import Lease
 from editbench.records import Edit, Pair, Record, to_lines
 
-R = TypeVar("R", bound=Record)
 log = logging.getLogger(__name__)
 
 _STEM_BYTES = 120  # a file name may have 255 bytes; ".png", a temporary name and a hash need some of them
@@ -37,48 +35,6 @@ def file_stem(pair_id: str) -> str:
     return f"{slug}-{hashlib.sha256(pair_id.encode()).hexdigest()[:8]}"
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all: a temporary name beside it, synced, renamed, the folder synced.
-
-    The temporary name follows from the path, so a write that a crash cut short leaves nothing once it is done again.
-
-    Raises:
-        OSError: the disk is full or the folder can't be written; the temporary file is removed.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            temporary.replace(path)
-        except FileNotFoundError:
-            # a network disk whose answer was lost asks again, and then there is nothing left to rename
-            if path.read_bytes() != data:
-                raise
-    except BaseException as error:
-        _name_file(error, path)
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _name_file(error: BaseException, path: Path) -> None:
-    """A write that fails does not say of which file, and the user needs to know which disk is full."""
-    if isinstance(error, OSError) and error.filename is None:
-        error.filename = str(path)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def sha256(data: bytes) -> str:
     """The bytes' hash, 64 hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
@@ -92,59 +48,6 @@ def key(**parts: Any) -> str:
 def seed_for(run_seed: int, pair_id: str) -> int:
     """A pair's own seed, 0 to 2**63 - 1: from the run's seed and the id alone, so it is never the benchmark's own."""
     return int.from_bytes(hashlib.sha256(f"{run_seed}\n{pair_id}".encode()).digest()[:8], "big") >> 1
-
-
-class Part:
-    """One process's own records of one launch: a line appended and synced at a time, so at most one can be torn."""
-
-    def __init__(self, path: Path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # unbuffered: closing would write what a full disk left in a buffer, after the line was taken back
-        self._file = path.open("xb", buffering=0)
-        _sync_folder(path.parent)
-
-    def append(self, record: Record) -> None:
-        """Add one line and sync it; what a full disk cut short is taken back before the error goes on.
-
-        Raises:
-            OSError: the disk is full or gone.
-        """
-        start = self._file.tell()
-        # a lone surrogate (of a file name in an error, say) becomes its JSON escape
-        rest = record.to_json().encode(errors="backslashreplace") + b"\n"
-        try:
-            while rest:
-                rest = rest[self._file.write(rest) :]
-            os.fsync(self._file.fileno())
-        except BaseException as error:
-            _name_file(error, Path(self._file.name))
-            self._file.seek(start)
-            self._file.truncate()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
-        self._file.close()
-
-
-def read_records(path: Path, kind: type[R]) -> list[R]:
-    """The file's records in order; a line that can't be read is left out and said so, for its pair is then redone.
-
-    A missing file has no records.
-    """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return []
-    records: list[R] = []
-    for number, line in enumerate(data.splitlines(), start=1):
-        try:
-            records.append(kind.from_json(line.decode()))
-        except ValueError as error:
-            log.warning("%s, line %d: incomplete record dropped (%s)", path, number, error)
-    return records
 
 
 class RunDir:
@@ -239,6 +142,23 @@ class RunDir:
             for path in self._parts.iterdir()
             if path.name.rsplit(".", 3)[0] == stage and not path.name.startswith(".nfs")
         )
+
+    def remove_torn(self) -> None:
+        """Remove what a crash left of images that were being written; for the launch that holds the edit stage."""
+        for folder in ("sources", "images"):
+            for path in (self.root / folder).glob(".*.tmp"):
+                path.unlink(missing_ok=True)
+
+    def write_environment(self, now: Mapping[str, Any]) -> None:
+        """Write down what the run is made on; what it was made on before, if that was something else, stays beside."""
+        before: dict[str, Any] = json.loads(self.environment.read_text()) if self.environment.exists() else {}
+        earlier: list[Any] = before.pop("earlier", [])
+        if before and before != now:
+            changed = sorted(name for name in {**before, **now} if before.get(name) != now.get(name))
+            log.warning("%s was made with other %s before: both stand in it.", self.environment, ", ".join(changed))
+            earlier = [*earlier, before]
+        row = {**now, "earlier": earlier} if earlier else now
+        write_atomic(self.environment, json.dumps(row, indent=2).encode())
 
     def has_image(self, edit: Edit) -> bool:
         """Whether the edit's image is there, byte for byte as recorded."""

@@ -13,6 +13,7 @@ import yaml
 
 from editbench.config import Config, deciding, differences
 from editbench.console import Tally, start_logging
+from editbench.durable import Part, write_atomic
 from editbench.errors import UsageError
 from editbench.faults import empty_cache, is_fatal, is_out_of_memory, reason
 from editbench.images import decode
@@ -20,7 +21,7 @@ from editbench.judges import Reply
 from editbench.lease import Lease
 from editbench.records import Edit, Failure, Pair, Score
 from editbench.rubric import RUBRICS, Question
-from editbench.run_dir import Part, RunDir, key, seed_for, write_atomic
+from editbench.run_dir import RunDir, key, seed_for
 from editbench.verdict import verdict
 from editbench.watchdog import Watchdog
 from editbench.world import World

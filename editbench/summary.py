@@ -13,7 +13,7 @@ from editbench.intervals import MIN_GROUPS, TOO_FEW, Interval, bootstrap_interva
 from editbench.records import CATEGORIES, FAILURES, Category, Edit, Pair, Score
 
 SCORED = "scored"
-FAILED: tuple[str, ...] = ("edit failed", *FAILURES)
+FAILED: tuple[str, ...] = ("edit failed", "edit refused", *FAILURES)
 """The ways to end without a value; each counts at the scale's bottom in `mean_failures_as_low`."""
 WAITING: tuple[str, ...] = ("not scored", "pending")
 """Not failures: edited but not scored yet, and not edited yet."""
@@ -144,7 +144,8 @@ def outcome(run: RunRecords, pair_id: str) -> Outcome:
     if edit is None:
         return Outcome(status="pending")
     if edit.image is None:
-        return Outcome(status="edit failed", reason=edit.error or "the record names no image")
+        status = "edit refused" if "refused" in edit.flags else "edit failed"
+        return Outcome(status=status, reason=edit.error or "the record names no image")
     if score is None:
         return Outcome(status="not scored")
     if score.edit_sha256 and edit.sha256 and score.edit_sha256 != edit.sha256:
@@ -174,7 +175,7 @@ def summarize(run: RunRecords) -> Summary:
     edits = [run.edits[pair.pair_id] for pair in run.pairs if pair.pair_id in run.edits]
     scores = [run.scores[pair.pair_id] for pair in run.pairs if pair.pair_id in run.scores]
     flags = Counter({"unchanged": 0, "constant": 0, "resized": 0})
-    flags.update(flag for edit in edits for flag in edit.flags)
+    flags.update(flag for edit in edits for flag in edit.flags if edit.image is not None)
     return Summary(
         name=run.name,
         overall=_mean(run, run.pairs),

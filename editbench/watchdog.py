@@ -46,6 +46,6 @@ class Watchdog:
         log.critical("%s has hung for %.0f s: this process ends.", what, time.monotonic() - start)
         faulthandler.dump_traceback(sys.stderr)
         for handler in logging.getLogger().handlers:
-            if isinstance(handler, logging.FileHandler):
+            if isinstance(handler, logging.FileHandler) and handler.stream is not None:
                 faulthandler.dump_traceback(handler.stream.fileno())
         os._exit(CODE)

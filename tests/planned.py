@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from editbench.editors import Editor
+from PIL import Image
+
+from editbench.editors import EditFailed, Editor
 from editbench.judges import Judge, Reply
 
 STUCK_S = 60
@@ -49,6 +51,30 @@ class StuckEditor(Editor):
         if self.at == "editing" and self.pair in pair.pair_id:
             stuck(self.how)
         return source
+
+
+@dataclass(kw_only=True)
+class FailingEditor(Editor):
+    """Inverts the source, but fails at the pairs whose id holds `at`."""
+
+    at: str = "no such pair"
+    how: str = "EditFailed"
+
+    neutral = frozenset({"at", "how"})
+
+    def edit(self, pair, source, seed):
+        if self.at in pair.pair_id:
+            raise self.error()
+        return Image.eval(source, lambda value: 255 - value)
+
+    def error(self) -> Exception:
+        import torch
+
+        return {
+            "EditFailed": EditFailed("planned"),
+            "Bug": ZeroDivisionError("planned"),
+            "Poisoned": torch.AcceleratorError("CUDA error: an illegal memory access was encountered"),
+        }[self.how]
 
 
 @dataclass(kw_only=True)

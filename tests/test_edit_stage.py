@@ -7,10 +7,11 @@ import torch
 from PIL import Image
 
 from editbench.config import Config
+from editbench.durable import read_records
 from editbench.edit_stage import edit, edit_key
 from editbench.editors import EditFailed, Editor, QwenImageEdit, Unchanged
 from editbench.records import Edit, Pair
-from editbench.run_dir import RunDir, read_records
+from editbench.run_dir import RunDir
 from editbench.world import World
 
 

@@ -142,14 +142,18 @@ def test_a_rank_killed_in_the_middle_loses_nothing_that_was_finished(one_rank, p
     assert not (run / "parts").exists()
 
 
-def test_resume_redoes_a_pair_whose_instruction_changed(one_rank, photos_json, tmp_path):
+def test_a_changed_pair_is_refused_and_redone_only_when_asked(one_rank, photos_json, tmp_path):
     run = tmp_path / "run"
     subprocess.run(["cp", "-a", one_rank, run], check=True)
     pairs = json.loads(photos_json.read_text(encoding="utf-8"))
     pairs[2]["edit_instruction_en"] = "Show the cup broken into pieces."
     changed = tmp_path / "photos.json"
     changed.write_text(json.dumps(pairs), encoding="utf-8")
-    done = start("edit.py", "--config", "demo", "--benchmark", changed, "--run", run)
+    argv = ("--config", "demo", "--benchmark", changed, "--run", run)
+    refused = start("edit.py", *argv, code=2)
+    assert "1 of 4 finished pairs (00002_因果_easy" in refused.stderr
+    assert tree(run, "images") == tree(one_rank, "images")
+    done = start("edit.py", *argv, "--accept_changes")
     assert "3 already edited, 1 to do" in done.stderr
     assert "00002_因果_easy is redone: the benchmark changed it" in done.stderr
     old, new = tree(one_rank, "images"), tree(run, "images")

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from editbench.durable import read_records, write_atomic
 from editbench.records import Edit
-from editbench.run_dir import RunDir, file_stem, key, read_records, seed_for, sha256, write_atomic
+from editbench.run_dir import RunDir, file_stem, key, seed_for, sha256
 
 IDS = st.text(st.characters(exclude_categories=("Cs",)), min_size=1)
 

@@ -7,13 +7,14 @@ import pytest
 from PIL import Image
 
 from editbench.config import Config
+from editbench.durable import read_records
 from editbench.edit_stage import edit
 from editbench.editors import Unchanged
 from editbench.errors import UsageError
 from editbench.judges import Judge, Reply
 from editbench.records import Score
 from editbench.rubric import RUBRICS
-from editbench.run_dir import RunDir, read_records, seed_for
+from editbench.run_dir import RunDir, seed_for
 from editbench.score_stage import score
 from editbench.verdict import verdict
 from editbench.world import World

@@ -2,6 +2,6 @@
 
 from editbench.editors.controls import Saved, Unchanged
 from editbench.editors.diffusers_editor import Diffusers, QwenImageEdit
-from editbench.editors.editor import EditFailed, Editor
+from editbench.editors.editor import EditFailed, Editor, EditRefused
 
-__all__ = ["Diffusers", "EditFailed", "Editor", "QwenImageEdit", "Saved", "Unchanged"]
+__all__ = ["Diffusers", "EditFailed", "EditRefused", "Editor", "QwenImageEdit", "Saved", "Unchanged"]

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from PIL.Image import Image
 
 from editbench.checkpoints import check_checkpoint, locate, model_name
-from editbench.editors.editor import EditFailed, Editor
+from editbench.editors.editor import Editor, EditRefused
 from editbench.errors import UsageError
 from editbench.one_frame import one_frame
 from editbench.records import Pair
@@ -89,7 +89,7 @@ class Diffusers(Editor):
             **self.call_arguments(),
         )
         if any(getattr(output, "nsfw_content_detected", None) or ()):
-            raise EditFailed("refused: the pipeline's safety checker blanked the image")
+            raise EditRefused("refused: the pipeline's safety checker blanked the image")
         return output.images[0].convert("RGB")
 
 

@@ -13,6 +13,10 @@ class EditFailed(Exception):
     """This pair has no edit, for the reason given; the others are not concerned."""
 
 
+class EditRefused(EditFailed):
+    """The model declined this pair, by a safety checker say: counted apart from what broke."""
+
+
 class Editor(ABC):
     """Edits one image on instruction.
 
@@ -55,4 +59,5 @@ class Editor(ABC):
 
         Raises:
             EditFailed: no edit of this pair; recorded with its reason, the run goes on.
+            EditRefused: the same, counted apart.
         """

@@ -24,7 +24,7 @@
           num_scored            pairs that the mean is over
           num_pairs             all pairs; = num_scored + num_failed's values + num_not_scored + num_pending
           num_edited            pairs with an edited image
-          num_failed            {kind: pairs}, every kind also at 0: "edit failed", "missing edit", "empty", …
+          num_failed            {kind: pairs}, every kind also at 0: "edit failed", "edit refused", "missing edit", …
           num_not_scored        edited, not scored yet
           num_pending           not edited yet
           mean_failures_as_low  the lower bound, failures counted at the scale's lowest; number or null

@@ -136,7 +136,7 @@ def no_score(summary: Summary) -> str | None:
     waiting = o.num_pending + o.num_not_scored
     if waiting == o.num_pairs:
         return f"nothing was scored yet: {counted(kinds)}"
-    if kinds.get("edit failed", 0) + kinds.get("missing edit", 0) + waiting == o.num_pairs:
+    if sum(kinds.get(kind, 0) for kind in ("edit failed", "edit refused", "missing edit")) + waiting == o.num_pairs:
         return f"no edit could be scored: {of_all(kinds, o.num_pairs)}"
     return f"no reply was readable: {of_all(kinds, o.num_pairs)}"
 

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from editbench.durable import write_atomic
 from editbench.errors import UsageError
 from editbench.report.as_json import to_json
 from editbench.report.content import tell
 from editbench.report.markdown import to_markdown
 from editbench.report.page import to_page
 from editbench.report.plots import draw_plots
-from editbench.run_dir import write_atomic
 from editbench.summary import RunRecords
 
 

@@ -1,0 +1,122 @@
+"""Two launches never work on one stage of a run at once, and a dead one never keeps the next one out."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from editbench.errors import UsageError
+from editbench.lease import Lease
+from tests.conftest import ROOT, start
+from tests.test_signals import EDITOR, stuck
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "edit.lease"
+
+
+def lease(path) -> Lease:
+    return Lease(path, beat_s=0.05, patience_s=0.5)
+
+
+def test_a_lease_is_held_until_its_launch_ends(path):
+    with lease(path) as first:
+        first.take()
+        with pytest.raises(UsageError, match=f"process {os.getpid()} on {socket.gethostname()}, started 20"):
+            lease(path).take()
+    assert not path.exists()
+    with lease(path) as second:
+        second.take()
+
+
+def test_a_second_launch_that_is_refused_leaves_the_first_one_s_lease(path):
+    with lease(path) as first:
+        first.take()
+        with pytest.raises(UsageError), lease(path) as second:
+            second.take()
+        assert path.exists()
+
+
+def test_a_dead_process_of_this_machine_is_known_at_once(path, caplog):
+    code = "import os, sys; from editbench.lease import Lease; Lease(__import__('pathlib').Path(sys.argv[1])).take()"
+    subprocess.run([sys.executable, "-c", f"{code}; os.kill(os.getpid(), 9)", path], cwd=ROOT, check=False)
+    assert path.exists()
+    begin = time.monotonic()
+    with Lease(path) as next_one:
+        next_one.take()
+    assert time.monotonic() - begin < 1
+    assert "did not end by itself (process" in caplog.text
+
+
+def test_a_process_number_that_was_given_again_is_another_process(path):
+    path.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "started": time.time() - 1e6}))
+    with lease(path) as next_one:
+        next_one.take()
+
+
+@pytest.mark.parametrize("left", [b"", b'{"host": "far', b'{"host": "far", "pid": 7, "started": 1.0}', b"[1]"])
+def test_a_lease_without_a_heartbeat_is_taken_over_after_the_stated_time(path, left):
+    path.write_bytes(left)
+    begin = time.monotonic()
+    with lease(path) as next_one:
+        next_one.take()
+        assert path.read_bytes() != left
+    assert 0.5 <= time.monotonic() - begin < 5
+
+
+def test_a_heartbeat_from_another_machine_is_respected(path):
+    path.write_text('{"host": "far", "pid": 7, "started": 1.0}')
+    stop = threading.Event()
+
+    def beat():
+        while not stop.wait(0.05):
+            os.utime(path)
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    with pytest.raises(UsageError, match="process 7 on far"):
+        lease(path).take()
+    stop.set()
+    thread.join()
+
+
+def test_of_many_newcomers_to_a_dead_lease_one_gets_it(path):
+    path.write_text('{"host": "far", "pid": 7, "started": 1.0}')
+    newcomers = [lease(path) for _ in range(8)]
+    taken, refused = [], []
+
+    def take(newcomer: Lease):
+        try:
+            newcomer.take()
+            taken.append(newcomer)
+        except UsageError:
+            refused.append(newcomer)
+
+    threads = [threading.Thread(target=take, args=(newcomer,)) for newcomer in newcomers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(taken), len(refused)) == (1, 7)
+    taken[0].__exit__(None, None, None)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_second_launch_in_one_run_is_refused_and_disturbs_nothing(photos_json, tmp_path):
+    run = tmp_path / "run"
+    argv = (*EDITOR, "--benchmark", photos_json, "--run", run)
+    first = stuck("edit.py", run / "environment.json", *argv, "--editor.init_args.at", "editing")
+    second = start("edit.py", *argv, code=2)
+    assert f"is being worked on by process {first.pid} on" in " ".join(second.stderr.split())
+    assert first.poll() is None
+    first.kill()
+    first.wait()
+    third = start("edit.py", *argv)
+    assert "did not end by itself" in third.stderr
+    assert not list(run.glob("*.lease"))
