@@ -14,7 +14,7 @@ from editbench.summary import FAILED, RunRecords, outcome, summarize
 
 
 def a_run(values, *, groups=None, categories=None, **changes) -> RunRecords:
-    """A run with one pair for each value: a number, a kind of failure, `edit failed`, `not scored` or `pending`."""
+    """A run with one pair for each value: a number, a kind of `FAILED`, `not scored` or `pending`."""
     pairs, edits, scores = [], {}, {}
     for index, value in enumerate(values):
         name = f"p{index}"
@@ -25,7 +25,7 @@ def a_run(values, *, groups=None, categories=None, **changes) -> RunRecords:
         )
         if value == "pending":
             continue
-        broken = value == "edit failed"
+        broken = value in ("edit failed", "edit refused")
         edits[name] = Edit(
             pair_id=name,
             seed=0,
@@ -33,6 +33,7 @@ def a_run(values, *, groups=None, categories=None, **changes) -> RunRecords:
             image=None if broken else "x.png",
             sha256="e",
             error="OOM" if broken else None,
+            flags=("refused",) if value == "edit refused" else (),
         )
         if isinstance(value, float):
             scores[name] = Score(pair_id=name, value=value, key="k", edit_sha256="e")
@@ -155,7 +156,7 @@ def test_time_is_summed_over_all_that_took_time_and_names_its_device():
     summary = summarize(replace(run, edits=edits, scores=scores))
     assert (summary.editing.median_s, summary.editing.mean_s, summary.editing.unit) == (13.0, 21.0, "CPU-s")
     assert (summary.scoring.mean_s, summary.scoring.unit, summary.scoring.num_timed) == (0.5, "GPU-s", 2)
-    assert summary.flags == {"unchanged": 0, "constant": 0, "resized": 3}
+    assert summary.flags == {"unchanged": 0, "constant": 0, "resized": 2}  # a failed edit has no image to flag
 
 
 def test_the_summary_leaves_torch_unimported():
