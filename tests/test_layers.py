@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "editbench"
 
 LAYERS = [
     {"errors", "records", "signals"},
-    {"checkpoints", "durable", "faults", "images", "intervals", "lease", "one_frame", "watchdog", "world"},
+    {"checkpoints", "fast", "durable", "faults", "images", "intervals", "lease", "one_frame", "watchdog", "world"},
     {"benchmark", "console", "rubrics", "run_dir", "summary"},
     {"comparison", "rubric"},
     {"report"},

@@ -1,0 +1,245 @@
+"""Speed of the Qwen-Image editors: the stock denoiser, the fast one and each of its levers, then whole edits."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from editbench.bench import random_models
+from editbench.bench.measure import Figures, distance, matmul_ceiling, seconds, timed
+from editbench.bench.whole_edits import autoencoder, stage, text_encoder
+from editbench.fast import reachable_timesteps, reference
+from editbench.fast.attention import dense, packed
+from editbench.fast.denoiser import Denoiser
+from editbench.fast.modulation import Live, Table
+from editbench.fast.pipeline import kernels_for
+
+_ROUNDING = (  # blocks, tokens high and wide of each picture, tokens of text, whether shown pictures count as clean
+    (6, 64, 64, 1395, False),
+    (6, 90, 44, 37, False),
+    (6, 52, 78, 300, True),
+)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse the options and go through the parts."""
+    parser = argparse.ArgumentParser(prog="python -m editbench.bench edit", description=__doc__)
+    parser.add_argument("--out", type=Path, help="JSON file, written anew after each figure")
+    parser.add_argument("--small", action="store_true", help="the demo's sizes: a rehearsal, its times mean nothing")
+    parser.add_argument("--text", type=int, default=1395, help="tokens of text (1395: a 1 MP picture and a sentence)")
+    parser.add_argument("--calls", type=int, default=10, help="forwards that a median is over")
+    parser.add_argument("--steps", type=int, nargs="+", default=[4, 50], help="denoising steps of the whole edits")
+    parser.add_argument("--parts", nargs="+", choices=_PARTS, default=_PARTS, help="what to measure")
+    args = parser.parse_args(argv)
+    bench = _Bench(args)
+    for part in _PARTS:
+        if part in args.parts:
+            getattr(bench, part)()
+
+
+# what decides most comes first; what changes the model for good comes last
+_PARTS = ("denoiser", "attention", "kernels", "rounding", "compiled", "edits")
+
+
+class _Bench:
+    def __init__(self, args: argparse.Namespace):
+        self._args, self._small = args, bool(args.small)
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._side = 8 if self._small else 64  # tokens; 64 are 1024 pixels
+        self._figures = Figures("machine", args.out)
+        self._part = self._figures.part
+        dtype, size = (torch.float32, 256) if self._small else (torch.bfloat16, 8192)
+        self._part("matmul ceiling", lambda: matmul_ceiling(self._device, dtype, size))
+        torch.manual_seed(0)
+        self._model: Any = None
+        self._figures.add("build", self._build())
+        self._kernels = kernels_for(self._model.device)
+        self._fast = partial(Denoiser, self._model, Live(self._model))
+        self._expected: torch.Tensor | None = None
+
+    def denoiser(self) -> None:
+        """A forward by the stock model, by the fast one, and by that without each of its levers."""
+        self._forward("stock", self._model.forward)
+        self._forward("fast", self._fast(self._kernels))
+        if self._device == "cuda":
+            self._forward("fast, attention packed", self._fast(self._kernels, attention=packed))
+            self._forward("fast, GELU on its own", self._fast(self._kernels, gelu_epilogue=False))
+            self._forward("fast, kernels by Inductor", self._fast(_by_inductor()))
+        self._forward("fast, kernels in plain torch", self._fast(reference))
+
+    def attention(self) -> None:
+        """The attention of one block by itself."""
+        if self._device == "cuda":
+            self._part("attention alone", self._attention)
+
+    def kernels(self) -> None:
+        """What a forward's time goes into."""
+        if self._device == "cuda":
+            self._part("kernels of fast", partial(self._profile, self._fast(self._kernels)))
+            self._part("kernels of stock", partial(self._profile, self._model.forward))
+
+    def rounding(self) -> None:
+        """How far both are from float32, over shapes and lengths of text."""
+        for blocks, height, width, num_text, zero in _ROUNDING:
+            name = f"rounding, {blocks} blocks, {height}×{width} tokens, text {num_text}" + ", zero_cond_t" * zero
+            self._part(name, partial(self._rounding, blocks, height, width, num_text, zero))
+
+    def compiled(self) -> None:
+        """The stock model as torch.compile makes it."""
+        if self._device == "cuda":
+            self._model.compile_repeated_blocks(fullgraph=True)
+            self._forward("stock, blocks compiled", self._model.forward)
+            for block in self._model.transformer_blocks:
+                block._compiled_call_impl = None
+
+    def edits(self) -> None:
+        """What stands around the denoiser, and the edit stage as a run drives it."""
+        pipeline = random_models.pipeline(self._model, small=self._small)
+        self._part("text encoder", partial(text_encoder, pipeline, self._device))
+        self._part("autoencoder", partial(autoencoder, pipeline.vae, self._device, small=self._small))
+        few, *more = self._args.steps
+        self._part("stock, first edit", partial(stage, pipeline, self._device, few, 1))
+        self._part(f"stock, {few} steps", partial(stage, pipeline, self._device, few, 5))
+        self._part("table", partial(self._table, pipeline))
+        self._forward("fast with table", self._model.forward)
+        self._part("fast, first edit", partial(stage, pipeline, self._device, few, 1))
+        for steps, num_images in ((few, 5), *((steps, 2) for steps in more)):
+            self._part(f"fast, {steps} steps", partial(stage, pipeline, self._device, steps, num_images))
+
+    def _forward(self, name: str, forward: Callable[..., Any]) -> None:
+        self._part(name, partial(self._measure, forward))
+
+    def _build(self) -> dict[str, Any]:
+        def make() -> None:
+            self._model = random_models.transformer(self._device, small=self._small)
+
+        return {"took_s": seconds(make, self._device), "parameters": self._model.num_parameters()} | self._memory()
+
+    @torch.inference_mode()
+    def _measure(self, forward: Callable[..., Any]) -> dict[str, Any]:
+        """A forward at the asked length of text, and the first at a length that was not met before."""
+        if self._device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        inputs = self._inputs(self._model, self._side, self._side, self._args.text)
+        other = self._inputs(self._model, self._side, self._side, self._args.text - 13)
+        first_s = seconds(lambda: forward(**inputs), self._device)
+        figures: dict[str, Any] = timed(lambda: forward(**inputs), self._device, num_calls=self._args.calls)
+        output = forward(**inputs)[0]
+        expected = self._expected = output if self._expected is None else self._expected
+        return {
+            **figures,
+            "TFLOP/s": self._flops() / figures["median_s"] / 1e12,
+            "first_s": first_s,
+            "new_length_s": seconds(lambda: forward(**other), self._device),
+            "known_length_s": seconds(lambda: forward(**other), self._device),
+            "from_stock": distance(output, expected),
+        } | self._memory()
+
+    def _memory(self) -> dict[str, float]:
+        if self._device == "cpu":
+            return {}
+        return {
+            "held_gib": torch.cuda.memory_allocated() / 2**30,
+            "peak_gib": torch.cuda.max_memory_allocated() / 2**30,
+        }
+
+    def _flops(self) -> float:
+        """Of one forward's linear layers and attention; all else is far below a percent."""
+        config = self._model.config
+        width, tokens = config.num_attention_heads * config.attention_head_dim, 2 * self._side**2 + self._args.text
+        return config.num_layers * (2 * 12 * width**2 * tokens + 4 * tokens**2 * width)
+
+    def _inputs(self, model: Any, height: int, width: int, num_text: int) -> dict[str, Any]:
+        draw = partial(torch.randn, generator=torch.Generator().manual_seed(0))
+        place = {"device": model.device, "dtype": model.dtype}
+        return {
+            "hidden_states": draw(1, 2 * height * width, model.config.in_channels).to(**place),
+            "encoder_hidden_states": draw(1, num_text, model.config.joint_attention_dim).to(**place),
+            "timestep": torch.full((1,), 0.5, **place),
+            "img_shapes": [[(1, height, width)] * 2],
+            "return_dict": False,
+        }
+
+    @torch.inference_mode()
+    def _attention(self) -> dict[str, Any]:
+        """Of one block, by each backend."""
+        tokens = 2 * self._side**2 + self._args.text
+        q, k, v = torch.randn(3, -(-tokens // 1024) * 1024, 24, 128, device="cuda", dtype=torch.bfloat16)
+        figures: dict[str, Any] = {}
+        for name, backend, attend in (
+            ("dense", None, dense),
+            ("packed", None, packed),
+            ("cuDNN", SDPBackend.CUDNN_ATTENTION, dense),
+            ("flash", SDPBackend.FLASH_ATTENTION, dense),
+        ):
+            allowed = [backend] if backend else [SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION]
+            with sdpa_kernel(allowed, set_priority=backend is None):
+                figures[f"{name}_s"] = timed(partial(attend, q, k, v, tokens), "cuda", num_calls=20)["median_s"]
+                figures[f"{name}_new_length_s"] = seconds(partial(attend, q, k, v, tokens - 7), "cuda")
+        # two heads are enough to see the rounding, and all of them in float32 would not fit
+        query, key, value = (x[None, :tokens, :2].transpose(1, 2).float() for x in (q, k, v))
+        exact = F.scaled_dot_product_attention(query, key, value)[0].transpose(0, 1)
+        for name, attend in (("dense", dense), ("packed", packed)):
+            figures[f"{name}_from_float32"] = distance(attend(q, k, v, tokens)[:, :2], exact)
+        return figures
+
+    @torch.inference_mode()
+    def _profile(self, forward: Callable[..., Any]) -> dict[str, Any]:
+        """The kernels that take most of a forward, milliseconds."""
+        inputs = self._inputs(self._model, self._side, self._side, self._args.text)
+        forward(**inputs)
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+            forward(**inputs)
+            torch.cuda.synchronize()
+        took = [(event.self_device_time_total / 1e3, event.count, event.key) for event in profile.key_averages()]
+        most = sorted(took, reverse=True)[:14]
+        return {"all_ms": sum(ms for ms, _, _ in took)} | {f"{key[:70]} ×{count}": ms for ms, count, key in most}
+
+    @torch.inference_mode()
+    def _rounding(self, blocks: int, height: int, width: int, num_text: int, zero: bool) -> dict[str, Any]:
+        """How far the stock and the fast forward are from the same weights in float32."""
+        if self._small:
+            height, width, num_text = height // 8, width // 8, num_text // 8
+        model = random_models.transformer(self._device, small=self._small, num_layers=blocks, zero_cond_t=zero)
+        model.to(torch.bfloat16)
+        inputs = self._inputs(model, height, width, num_text)
+        stock = model(**inputs)[0]
+        fast = Denoiser(model, Live(model), kernels_for(model.device))(**inputs)[0]
+        exact = {name: value.float() if isinstance(value, torch.Tensor) else value for name, value in inputs.items()}
+        expected = model.float()(**exact)[0]
+        return {
+            "stock_from_float32": distance(stock, expected),
+            "fast_from_float32": distance(fast, expected),
+            "fast_from_stock": distance(fast, stock),
+        }
+
+    def _table(self, pipeline: Any) -> dict[str, Any]:
+        """Give the pipeline the fast denoiser, as an editor does, for all the numbers of steps that are asked for."""
+        model = self._model
+        before = self._memory()
+        timesteps = torch.cat([reachable_timesteps(pipeline, steps, {}) for steps in self._args.steps])
+        inputs = self._inputs(model, self._side, self._side, self._args.text)
+        timesteps = torch.cat((timesteps, inputs["timestep"]))
+        made: list[Table] = []
+        with torch.inference_mode():
+            took_s = seconds(lambda: made.append(Table(model, timesteps)), self._device)
+        model.forward = Denoiser(model, made[0], kernels_for(model.device))
+        return {"took_s": took_s, "table_gib": made[0].num_bytes / 2**30, "timesteps": len(torch.unique(timesteps))} | {
+            f"{name}_{when}": value
+            for when, row in (("before", before), ("after", self._memory()))
+            for name, value in row.items()
+        }
+
+
+def _by_inductor() -> Any:
+    return SimpleNamespace(
+        modulate=torch.compile(reference.modulate, dynamic=True),
+        gate_modulate=torch.compile(reference.gate_modulate, dynamic=True),
+        rotate=torch.compile(reference.rotate, dynamic=True),
+    )

@@ -1,0 +1,98 @@
+"""What an edit takes around its denoiser, and how much of the edit stage the GPU waits."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from editbench.bench.measure import seconds, timed
+from editbench.config import Config
+from editbench.edit_stage import edit
+from editbench.editors import QwenImageEdit
+from editbench.one_frame import one_frame
+from editbench.records import CATEGORIES, Edit
+from editbench.run_dir import RunDir, read_records
+from editbench.world import World
+
+
+@torch.inference_mode()
+def text_encoder(pipeline: Any, device: str) -> dict[str, Any]:
+    """A sentence and a picture of 1024² through the text encoder; an edit with guidance does it twice."""
+    picture = Image.effect_noise((1024, 1024), 60).convert("RGB")
+
+    def encode() -> Any:
+        return pipeline.encode_prompt(prompt="Turn the evening into bright noon.", image=picture, device=device)
+
+    return {"tokens": encode()[0].shape[1], **timed(encode, device, num_calls=5)}
+
+
+@torch.inference_mode()
+def autoencoder(vae: Any, device: str, *, small: bool) -> dict[str, Any]:
+    """A picture of 1024² there and back, by the stock autoencoder and then by its single-picture form, which stays."""
+    side = 256 if small else 1024
+    picture = torch.rand(1, 3, 1, side, side, device=device, dtype=vae.dtype) * 2 - 1
+    figures: dict[str, Any] = {}
+    before: Any = None
+    for name in ("stock", "one_frame"):
+        if name == "one_frame":
+            one_frame(vae)
+        latents = vae.encode(picture).latent_dist.mode()
+        figures[f"{name}_encode_s"] = timed(lambda: vae.encode(picture), device, num_calls=5)["median_s"]
+        figures[f"{name}_decode_s"] = timed(lambda z=latents: vae.decode(z), device, num_calls=5)["median_s"]
+        after = vae.decode(latents if before is None else before[0]).sample
+        before = before or (latents, after)
+        figures[f"{name}_largest_difference"] = (after - before[1]).abs().max().item()
+    return figures
+
+
+@dataclass(kw_only=True)
+class _Loaded(QwenImageEdit):
+    """An editor around a pipeline that is there already."""
+
+    def take(self, pipeline: Any) -> None:
+        self._pipeline = pipeline
+
+    def load(self, world: World) -> str:
+        return world.claim_device()
+
+
+def stage(pipeline: Any, device: str, steps: int, num_images: int) -> dict[str, Any]:
+    """Run the edit stage on some of the demo's pairs, 1024² and with guidance, and see how long the GPU had no work.
+
+    `idle` is the share of the time between the first and the last kernel in which none ran, as a profiler saw it.
+    """
+    editor = _Loaded(num_inference_steps=steps)
+    editor.take(pipeline)
+    with tempfile.TemporaryDirectory() as folder:
+        config = Config(run=(Path(folder),), editor=editor, limit=1, categories=CATEGORIES[:num_images])
+        if device == "cpu":
+            return {"image_s": seconds(lambda: edit(config, World()), device) / num_images}
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+            edit(config, World())
+            torch.cuda.synchronize()
+        rows = read_records(RunDir(config.the_run).manifest, Edit)
+    span_s, busy_s = _busy(profile)
+    return {
+        "image_s": span_s / num_images,
+        "idle": 1 - busy_s / span_s,
+        "call_s": [row.duration_s for row in rows],
+        "errors": [row.error for row in rows if row.error],
+    }
+
+
+def _busy(profile: Any) -> tuple[float, float]:
+    """Seconds between the first and the last thing that the GPU did, and how many of them it did something."""
+    events = profile.profiler.kineto_results.events()  # raw: the public list takes minutes to build for long runs
+    spans = sorted(
+        (event.start_ns(), event.start_ns() + event.duration_ns())
+        for event in events
+        if event.device_type() == torch.profiler.DeviceType.CUDA
+    )
+    busy, end = 0, spans[0][0]
+    for start, stop in spans:
+        busy += max(0, stop - max(start, end))
+        end = max(end, stop)
+    return (end - spans[0][0]) / 1e9, busy / 1e9
