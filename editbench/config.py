@@ -19,6 +19,7 @@ from editbench.records import Category, Language
 from editbench.rubric import RUBRICS, JudgeSees
 from editbench.run_dir import file_stem
 
+_NUM_CONTROLS = "24"  # of as many pairs a difference of about 0.6 standard deviations can be shown
 _SHIPPED = Path(__file__).parent / "configs"
 
 
@@ -56,6 +57,8 @@ class Config:
     """Name of the file under scores/; none: the judge's, with `-expected` where that is asked. Changes neither."""
     batch_size: int | None = None
     """Pairs that the judge answers at once; none: by free memory. Changes a reply only as rounding can."""
+    controls: int = 0
+    """How many pairs' controls are judged after the edits; `--controls` alone: 24. Changes neither."""
     max_failures: int | None = None
     """Exit with code 1 when more pairs than this failed; none: only when all did. Changes neither."""
     hang_after_s: float = 1800
@@ -76,7 +79,8 @@ class Config:
         Raises:
             UsageError: a number out of range, or a rubric that does not exist.
         """
-        for name, lowest in (("limit", 1), ("batch_size", 1), ("repeats", 1), ("max_failures", 0), ("seed", 0)):
+        checks = (("limit", 1), ("batch_size", 1), ("repeats", 1), ("controls", 0), ("max_failures", 0), ("seed", 0))
+        for name, lowest in checks:
             value = getattr(self, name)
             if value is not None and value < lowest:
                 raise UsageError(f"--{name} {value}: it must be {lowest} or more")
@@ -254,6 +258,10 @@ def _flag(values: list[str]) -> str:
     return values[0] if values else "true"
 
 
+def _controls(values: list[str]) -> str:
+    return values[0] if values else _NUM_CONTROLS
+
+
 def _config(values: list[str]) -> str:
     name = values[0] if values else ""
     if name in shipped():
@@ -269,6 +277,7 @@ _SHORT_OPTIONS: dict[str, Callable[[list[str]], str]] = {
     "--accept_changes": _flag,
     "--check": _flag,
     "--expected": _flag,
+    "--controls": _controls,
     "--load_in_turns": _flag,
     "--config": _config,
 }

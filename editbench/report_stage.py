@@ -8,6 +8,7 @@ import yaml
 
 from editbench.config import Config
 from editbench.console import console, start_logging
+from editbench.controls import FOLDER
 from editbench.errors import UsageError
 from editbench.records import Edit, Score
 from editbench.report import render_table, write_report
@@ -75,7 +76,25 @@ def _records(config: Config, run: RunDir) -> Iterator[RunRecords]:
             edits=edits,
             scores=scores,
             settings=dict(shown),
+            controls=None if name is None else _controls(RunDir(run.root / FOLDER), name),
         )
+
+
+def _controls(made: RunDir, name: str) -> RunRecords | None:
+    """What the judge of one score file said of the run's controls; None when it was not asked."""
+    if name not in made.score_names():
+        return None
+    edits = made.latest(Edit, "edit", made.manifest)
+    found = made.latest(Score, f"score-{name}", made.scores(name))
+    return RunRecords(
+        name=FOLDER,
+        root=made.root,
+        pairs=tuple(made.read_pairs()),
+        sources={},
+        edits=edits,
+        scores={key: score for key, score in found.items() if _current(score, edits.get(key))},
+        settings={},
+    )
 
 
 def _current(score: Score, edit: Edit | None) -> bool:

@@ -7,12 +7,14 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from editbench.config import Config, deciding, differences
 from editbench.console import Tally, start_logging
+from editbench.controls import make_controls
 from editbench.durable import Part, write_atomic
 from editbench.errors import UsageError
 from editbench.faults import empty_cache, is_fatal, is_out_of_memory, reason
@@ -43,7 +45,7 @@ class Task:
 
 
 def score(config: Config, world: World) -> int:
-    """Score what a run's judge has not scored yet, this rank its share.
+    """Score what a run's judge has not scored yet, this rank its share; with `config.controls`, then those too.
 
     Returns:
         The exit code: 0, or 1 when more pairs have no score than `config.max_failures` (or none has one).
@@ -51,6 +53,17 @@ def score(config: Config, world: World) -> int:
     Raises:
         UsageError: the configuration or the run can't be worked with.
     """
+    code = _score(config, world)
+    if config.controls and not config.check:
+        apart = world.apart("controls")
+        made = apart.from_rank_0("made", lambda: str(make_controls(RunDir(config.the_run), config.controls).root))
+        # alone, so that what is asked again tells what a batch does to a score
+        _score(replace(config, run=(Path(made),), benchmark=None, batch_size=1, max_failures=None), apart)
+    return code
+
+
+def _score(config: Config, world: World) -> int:
+    """One run's edits, or its controls."""
     run = RunDir(config.the_run)
     name = config.the_scores
     stage, merged = f"score-{name}", run.scores(name)
@@ -206,7 +219,7 @@ class _Share:
             self._world.wait_for(turn, self._world.local_rank)
         free = _free_gib(self._world)
         start = time.monotonic()
-        self._device = self._config.judge.load(self._world)
+        self._device = self._config.judge.ready(self._world)
         self._world.count(turn, 1)
         by_table = next((size for limit, size in _BATCH_BY_GIB if free < limit), _LARGEST_BATCH)
         room = self._config.judge.num_at_once()

@@ -39,6 +39,8 @@ class RunRecords:
     """A few lines to show: benchmark, editor, judge, rubric, language, seed."""
     scale: tuple[float, float] = (0.0, 10.0)
     """The rubric's lowest and highest value."""
+    controls: "RunRecords | None" = None
+    """The same judge's scores of edits whose worth is known, made from this run's pairs; None when there are none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -168,7 +170,7 @@ def summarize(run: RunRecords) -> Summary:
     by_category: dict[Category, list[Pair]] = {category: [] for category in CATEGORIES}
     for pair in run.pairs:
         by_category[pair.category].append(pair)
-    categories: dict[Category, Mean] = {name: _mean(run, pairs) for name, pairs in by_category.items()}
+    categories: dict[Category, Mean] = {name: mean_of(run, pairs) for name, pairs in by_category.items()}
     means = [mean.mean for mean in categories.values() if mean.mean is not None]
     bounds = [mean.mean_failures_as_low for mean in categories.values() if mean.mean_failures_as_low is not None]
     interval, note = _category_interval(run)
@@ -178,7 +180,7 @@ def summarize(run: RunRecords) -> Summary:
     flags.update(flag for edit in edits for flag in edit.flags if edit.image is not None)
     return Summary(
         name=run.name,
-        overall=_mean(run, run.pairs),
+        overall=mean_of(run, run.pairs),
         categories=categories,
         category_mean=math.fsum(means) / len(means) if means else None,
         category_interval=interval,
@@ -193,7 +195,7 @@ def summarize(run: RunRecords) -> Summary:
     )
 
 
-def _mean(run: RunRecords, pairs: Sequence[Pair]) -> Mean:
+def mean_of(run: RunRecords, pairs: Sequence[Pair]) -> Mean:
     """The mean of some pairs of a run.
 
     The lower bound is (sum of values + failures × scale's bottom) / (scored + failed). Every value is at least the

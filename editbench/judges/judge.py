@@ -38,6 +38,7 @@ class Judge(ABC):
     """Settings that do not change a reply."""
     offers: ClassVar[frozenset[Way]] = frozenset()
     """What it can do beside `replies`: `samples`, for `--repeats`; `probabilities`, for `--expected`."""
+    _runs_on = None  # no annotation: it is no setting
 
     @property
     def name(self) -> str:
@@ -62,6 +63,12 @@ class Judge(ABC):
     def num_at_once(self) -> int | None:
         """How many questions it can answer at once, once loaded; None: the harness goes by the free memory."""
         return None
+
+    def ready(self, world: World) -> str:
+        """`load` where that was not done yet; what it runs on either way."""
+        if self._runs_on is None:
+            self._runs_on = self.load(world)
+        return self._runs_on
 
     def prepare(self, question: Question, max_pixels: int) -> Question:
         """The question as the judge wants it, its pictures scaled down to `max_pixels` each; called from a thread."""

@@ -19,6 +19,7 @@
                             "devices": {name: pairs}}
           flags             {"unchanged", "constant", "resized", …: edits}
           settings          {name: text}
+          judge             HEALTH
 
     MEAN  mean                  number, or null when no pair was scored
           num_scored            pairs that the mean is over
@@ -30,6 +31,20 @@
           mean_failures_as_low  the lower bound, failures counted at the scale's lowest; number or null
           interval              {"low", "high", "confidence", "num_groups", "method"} of the mean, or null
           interval_note         why there is no interval, or null
+
+    HEALTH  num_asked, num_readable  edits that the judge replied to; replies that are a value
+          num_distinct      different values
+          commonest, num_commonest  the value given most often, or null, and how often
+          num_at_top        values at the scale's top
+          share_tied        share of the pairs of edits that have one value, so no order; null below two
+          histogram         values in ten equal steps of the scale
+          batch_sizes       {size: edits judged in batches of that size}
+          num_sampled       pairs that controls were made of; 0: none were judged
+          controls          [{"kind", "mean": MEAN, "difference": DIFFERENCE, "num_same", "largest"}]; the kinds and
+                            their differences: "again" minus the first time; "right" minus "unchanged"; "words" (that
+                            ask for a 10) minus "caption" (that asks for nothing); the run's own edit minus
+                            "unchanged", "of another", "blank" and "caption". p_corrected is over these kinds
+          findings          the same in sentences
 
     COMPARISON  first, second    names of two runs; every difference is second minus first
           overall              DIFFERENCE over all pairs that both have a value for
@@ -54,6 +69,7 @@ from dataclasses import asdict
 from typing import Any
 
 from editbench.comparison import Comparison
+from editbench.health import Health, findings
 from editbench.report.content import Content
 from editbench.summary import Cost, Mean, RunRecords, Summary
 
@@ -64,7 +80,7 @@ def to_json(content: Content) -> bytes:
     """The document as UTF-8, two spaces deep, a line break at the end."""
     document = {
         "schema": SCHEMA,
-        "runs": [_run(told.run, told.summary) for told in content.runs],
+        "runs": [{**_run(told.run, told.summary), "judge": _health(told.health)} for told in content.runs],
         "comparisons": [_comparison(entry) for entry in content.comparisons],
         "differ": list(content.differ),
     }
@@ -122,3 +138,8 @@ def _cost(cost: Cost) -> dict[str, Any]:
 
 def _comparison(entry: Comparison) -> dict[str, Any]:
     return {**asdict(entry), "winner": entry.winner}
+
+
+def _health(health: Health) -> dict[str, Any]:
+    controls = [{**asdict(control), "mean": _mean(control.mean)} for control in health.controls]
+    return {**asdict(health), "controls": controls, "findings": findings(health)}

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from editbench.comparison import Comparison, compare, unlike
+from editbench.health import Health, examine
 from editbench.summary import RunRecords, Summary, summarize
 
 
@@ -13,6 +14,8 @@ class Told:
 
     run: RunRecords
     summary: Summary
+    health: Health
+    """Of the judge, on this run."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +42,7 @@ class Content:
 def tell(runs: Sequence[RunRecords]) -> Content:
     """Reckon everything; the same records give the same content."""
     return Content(
-        runs=tuple(Told(run=run, summary=summarize(run)) for run in runs),
+        runs=tuple(Told(run=run, summary=summarize(run), health=examine(run)) for run in runs),
         comparisons=tuple(compare(runs)),
         differ=tuple(unlike(runs)),
     )

@@ -23,6 +23,7 @@ def to_markdown(content: Content, plots: dict[str, str]) -> str:
     parts += [*(_headline(summary) for summary in summaries), _means(summaries)]
     if content.comparisons:
         parts += ["## Compared", *_compared(content.comparisons)]
+    parts += ["## The judge", *_judges(content)]
     parts += ["## Without a score", *_failures(content)]
     parts += ["## Time", _time(summaries), "## Settings", *_settings(runs)]
     if plots:
@@ -40,7 +41,7 @@ def _headline(summary: Summary) -> str:
         sentence = f"**{name}**: {nothing}."
     else:
         between = f", 95 % interval {text.interval(o)}" if o.interval else f", interval: {o.interval_note}"
-        sentence = f"**{name}**: mean **{text.number(o.mean)}** ({text.of(o)} scored{between})."
+        sentence = f"**{name}**: item mean **{text.number(o.mean)}** ({text.of(o)} scored{between})."
         if o.total_failed:
             low = text.number(o.mean_failures_as_low)
             sentence += f" With the {o.total_failed} failed counted as {summary.scale[0]:g}: {low}."
@@ -103,6 +104,30 @@ def _compared(comparisons: Sequence[Comparison]) -> Iterable[str]:
             *(f"Not compared: {line}." for line in apart),
         ]
     )
+
+
+def _judges(content: Content) -> Iterable[str]:
+    names = [
+        *(["run"] if content.several else []),
+        "control",
+        "mean",
+        "scored",
+        "difference",
+        "95 % interval",
+        "p (Holm)",
+    ]
+    rows: list[list[str]] = []
+    for told in content.runs:
+        if content.several:
+            yield f"**{text.markdown(told.run.name)}**"
+        yield "\n".join(f"* {text.markdown(line)}" for line in text.judged(told.health, told.run.scale))
+        for control in told.health.controls:
+            found, mean = control.difference, control.mean
+            who = [text.markdown(told.run.name)] if content.several else []
+            cells = [text.number(mean.mean), text.of(mean), text.signed(found.mean), text.interval(found)]
+            rows.append([*who, text.CONTROL_NAMES[control.kind], *cells, text.p_value(found.p_corrected)])
+    if rows:
+        yield _table(names, rows, num_left=len(names) - 5)
 
 
 def _pairing(entry: Comparison) -> str:

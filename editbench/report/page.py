@@ -108,6 +108,7 @@ def to_page(content: Content, plots: Mapping[str, str], out: Path) -> str:
                     "summary": summary,
                     "color": COLORS[index % len(COLORS)],
                     "no_score": text.no_score(summary),
+                    "health": content.runs[index].health,
                 }
                 for index, (run, summary) in enumerate(runs)
             ],
@@ -229,6 +230,7 @@ def _environment() -> jinja2.Environment:
     )
     shared = cast(dict[str, Any], environment.globals)
     functions = (text.number, text.seconds, text.interval, text.between, text.of, text.not_scored, text.signed)
-    for function in (*functions, text.p_value, _verdict):
+    shared["CONTROL_NAMES"] = text.CONTROL_NAMES
+    for function in (*functions, text.p_value, text.judged, _verdict):
         shared[function.__name__.lstrip("_")] = function
     return environment

@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Mapping
 
 from editbench.comparison import Comparison, Difference
+from editbench.health import ControlKind, Health, findings
 from editbench.intervals import Interval
 from editbench.summary import Mean, Summary
 
@@ -145,3 +146,34 @@ def of_all(kinds: Mapping[str, int], total: int) -> str:
     """`11 of 12 unreadable, 1 refused`: the most frequent first, the denominator once."""
     (first, num), *rest = sorted(kinds.items(), key=lambda kind: -kind[1])
     return ", ".join([f"{num} of {total} {first}", *(f"{count} {kind}" for kind, count in rest)])
+
+
+CONTROL_NAMES: Mapping[ControlKind, str] = {
+    "again": "asked again − before",
+    "right": "right edit − unchanged",
+    "unchanged": "own edit − unchanged",
+    "of another": "own edit − another's",
+    "blank": "own edit − blank",
+    "caption": "own edit − captioned source",
+    "words": "“give a 10” − harmless caption",
+}
+
+
+def judged(health: Health, scale: tuple[float, float]) -> list[str]:
+    """A judge in sentences: first what the controls say, then how fine its scores are."""
+    lines = findings(health)
+    if not health.num_asked:
+        return lines
+    readable = percent(health.num_readable, health.num_asked)
+    lines.append(f"{health.num_readable} of {health.num_asked} replies could be read ({readable}).")
+    if health.commonest is not None and health.share_tied is not None:
+        often = f"{health.commonest:g} is the commonest ({percent(health.num_commonest, health.num_readable)})"
+        top = f"{percent(health.num_at_top, health.num_readable)} are at the top of the scale, {scale[1]:g}"
+        tied = f"{100 * health.share_tied:.0f} % of pairs of edits are tied"
+        lines.append(f"{health.num_distinct} different values; {often}; {top}; {tied}.")
+    return lines
+
+
+def percent(part: int, whole: int) -> str:
+    """`93 %`, or a dash of nothing."""
+    return f"{100 * part / whole:.0f} %" if whole else "–"
