@@ -1,5 +1,7 @@
 """Whether a judge can be believed: how readable, fine and steady its scores are, and what it says of controls."""
 
+import math
+import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -47,6 +49,18 @@ class Control:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Repeats:
+    """What came of asking several times (`--repeats`)."""
+
+    num_pairs: int
+    """Pairs with two readable replies or more."""
+    num_same: int
+    """Of these, pairs whose readable replies all give the same value."""
+    spread: float
+    """Of one reply about its pair's mean: the root of the mean of the pairs' sample variances."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Health:
     """A judge on one run."""
 
@@ -67,6 +81,8 @@ class Health:
     """Values in ten equal steps of the scale, the last with its upper end."""
     batch_sizes: Mapping[int, int]
     """How many edits were judged in batches of each size."""
+    repeats: Repeats | None
+    """None when no pair was asked twice."""
     controls: tuple[Control, ...]
     """Those that were judged; none until `score.py --controls`."""
     num_sampled: int
@@ -99,8 +115,20 @@ def examine(run: RunRecords) -> Health:
         share_tied=sum(n * (n - 1) for n in counts.values()) / ways if ways else None,
         histogram=tuple(steps[step] for step in range(10)),
         batch_sizes=dict(sorted(Counter(score.batch_size for score in replied if score.batch_size).items())),
+        repeats=_repeats([[value for value in score.values if value is not None] for score in replied]),
         controls=_controls(run),
         num_sampled=len({_made_of(pair) for pair in run.controls.pairs}) if run.controls else 0,
+    )
+
+
+def _repeats(values: Sequence[Sequence[float]]) -> Repeats | None:
+    several = [of_pair for of_pair in values if len(of_pair) > 1]
+    if not several:
+        return None
+    return Repeats(
+        num_pairs=len(several),
+        num_same=sum(len(set(of_pair)) == 1 for of_pair in several),
+        spread=math.sqrt(math.fsum(statistics.variance(of_pair) for of_pair in several) / len(several)),
     )
 
 

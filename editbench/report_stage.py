@@ -66,7 +66,7 @@ def _records(config: Config, run: RunDir) -> Iterator[RunRecords]:
             protocol = yaml.safe_load(run.protocol(name).read_text())
             shown |= {
                 "judge": _line(protocol["judge"]),
-                "rubric": f"{protocol['rubric']}, judge sees {protocol['judge_sees']}",
+                "rubric": _way(protocol),
             }
         yield RunRecords(
             name=run.name if len(names) < 2 else f"{run.name} · {name}",
@@ -99,6 +99,16 @@ def _controls(made: RunDir, name: str) -> RunRecords | None:
 
 def _current(score: Score, edit: Edit | None) -> bool:
     return edit is not None and score.edit_sha256 == edit.sha256
+
+
+def _way(protocol: dict[str, object]) -> str:
+    """How the judge was asked, in a line: two ways are two measures."""
+    parts = [str(protocol["rubric"]), f"judge sees {protocol['judge_sees']}"]
+    if "repeats" in protocol:
+        parts.append(f"mean of {protocol['repeats']} replies")
+    if "expected" in protocol:
+        parts.append("expected score")
+    return ", ".join(parts)
 
 
 def _line(plugin: dict[str, object]) -> str:

@@ -205,3 +205,14 @@ def test_health_in_worked_numbers():
     assert health.share_tied == 6 / 20  # 3 × 2 ordered pairs of the three tens, of 5 × 4
     assert health.histogram == (1, 0, 0, 0, 1, 0, 0, 0, 0, 3)
     assert health.batch_sizes == {4: 6}
+
+
+def test_repeats_in_worked_numbers():
+    from tests.test_summary import a_run
+
+    run = a_run([5.0, 4.0, 6.0, 6.0])
+    values = {"p0": (4.0, 6.0), "p1": (4.0, 4.0, 4.0), "p2": (6.0, None), "p3": ()}
+    scores = {key: replace(score, reply="x", values=values[key]) for key, score in run.scores.items()}
+    repeats = examine(replace(run, scores=scores)).repeats
+    assert (repeats.num_pairs, repeats.num_same, repeats.spread) == (2, 1, 1.0)  # √((2 + 0) / 2)
+    assert examine(run).repeats is None

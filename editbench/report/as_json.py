@@ -39,6 +39,8 @@
           share_tied        share of the pairs of edits that have one value, so no order; null below two
           histogram         values in ten equal steps of the scale
           batch_sizes       {size: edits judged in batches of that size}
+          repeats           {"num_pairs", "num_same", "spread"} of pairs asked several times, those with one value
+                            throughout, standard deviation of a reply about its pair's mean; or null
           num_sampled       pairs that controls were made of; 0: none were judged
           controls          [{"kind", "mean": MEAN, "difference": DIFFERENCE, "num_same", "largest"}]; the kinds and
                             their differences: "again" minus the first time; "right" minus "unchanged"; "words" (that

@@ -166,6 +166,11 @@ def judged(health: Health, scale: tuple[float, float]) -> list[str]:
         return lines
     readable = percent(health.num_readable, health.num_asked)
     lines.append(f"{health.num_readable} of {health.num_asked} replies could be read ({readable}).")
+    if (repeats := health.repeats) is not None:
+        lines.append(
+            f"Asked several times, it gave {repeats.num_same} of {repeats.num_pairs} edits the same value each time; "
+            f"a single reply strays by {repeats.spread:.2f} (standard deviation) from its edit's mean."
+        )
     if health.commonest is not None and health.share_tied is not None:
         often = f"{health.commonest:g} is the commonest ({percent(health.num_commonest, health.num_readable)})"
         top = f"{percent(health.num_at_top, health.num_readable)} are at the top of the scale, {scale[1]:g}"
