@@ -14,11 +14,12 @@ from pathlib import Path
 import yaml
 from PIL import Image, ImageDraw, ImageFont
 
+from editbench.durable import write_atomic
 from editbench.errors import UsageError
 from editbench.health import CONTROLS, ControlKind, control_id
 from editbench.images import decode, encode_png
 from editbench.records import CATEGORIES, Edit, Pair, to_lines
-from editbench.run_dir import RunDir, key, sha256, write_atomic
+from editbench.run_dir import RunDir, key, sha256
 from editbench.summary import group_of
 
 log = logging.getLogger(__name__)
