@@ -3,7 +3,6 @@
 import json
 import logging
 import time
-from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from editbench.config import Config, deciding, differences
+from editbench.config import Config
 from editbench.console import Tally, start_logging
 from editbench.controls import make_controls
 from editbench.durable import Part, write_atomic
@@ -21,10 +20,11 @@ from editbench.faults import empty_cache, is_fatal, is_out_of_memory, reason
 from editbench.images import decode
 from editbench.judges import Reply
 from editbench.lease import Lease
+from editbench.protocol import protocol, refuse_another_protocol, refuse_what_the_judge_lacks
 from editbench.records import Edit, Failure, Pair, Score
 from editbench.rubric import RUBRICS, Question
 from editbench.run_dir import RunDir, key, seed_for
-from editbench.verdict import verdict
+from editbench.verdict import told, verdict
 from editbench.watchdog import Watchdog
 from editbench.world import World
 
@@ -89,18 +89,6 @@ def _score(config: Config, world: World) -> int:
         return _conclude(config, run, name, [scores[pair_id] for pair_id in pairs if pair_id in scores])
 
 
-def protocol(config: Config) -> dict[str, Any]:
-    """How a score comes about: everything but the pair and its edit."""
-    return {
-        "judge": deciding(config.judge),
-        "rubric": config.rubric,
-        "language": config.language,
-        "judge_sees": config.judge_sees,
-        **({"repeats": config.repeats} if config.repeats > 1 else {}),
-        **({"expected": True} if config.expected else {}),
-    }
-
-
 def _task(config: Config, pair: Pair, edit: Edit) -> Task:
     asked = {
         "category": pair.category,
@@ -115,9 +103,9 @@ def _task(config: Config, pair: Pair, edit: Edit) -> Task:
 def _plan(config: Config, run: RunDir, pairs: dict[str, Pair], name: str, lease: Lease) -> dict[str, Any]:
     """Rank 0 alone: check everything, write down how the scores come about, and list what is left to do."""
     config.judge.check()
-    _refuse_what_the_judge_lacks(config)
+    refuse_what_the_judge_lacks(config)
     _refuse_another_benchmark(config, run)
-    _refuse_another_protocol(config, run, name)
+    refuse_another_protocol(config, run, name)
     if not config.check:
         lease.take()
     edits = run.latest(Edit, "edit", run.manifest)
@@ -138,15 +126,6 @@ def _stands(score: Score | None, task: Task) -> bool:
     return score is not None and score.key == task.key and score.failure not in _TRY_AGAIN
 
 
-def _refuse_what_the_judge_lacks(config: Config) -> None:
-    for option, asked, way in (
-        ("--repeats", config.repeats > 1, "samples"),
-        ("--expected", config.expected, "probabilities"),
-    ):
-        if asked and way not in config.judge.offers:
-            raise UsageError(f"{option}: {config.judge.name} gives no {way}; leave it out, or choose another --judge")
-
-
 def _refuse_another_benchmark(config: Config, run: RunDir) -> None:
     recorded = yaml.safe_load(run.config.read_text())["benchmark"]
     if config.benchmark is not None and str(config.benchmark) != recorded:
@@ -155,26 +134,9 @@ def _refuse_another_benchmark(config: Config, run: RunDir) -> None:
         )
 
 
-def _refuse_another_protocol(config: Config, run: RunDir, name: str) -> None:
-    """One file holds the scores of one judge asked in one way, or its mean would be of nothing in particular."""
-    path = run.protocol(name)
-    if not path.exists():
-        return
-    found = differences(yaml.safe_load(path.read_text()), protocol(config))
-    if found:
-        raise UsageError(
-            f"{run.scores(name)} holds scores made otherwise:\n" + "\n".join(f"  {line}" for line in found) + "\n"
-            "Give these a name of their own (--scores NAME), or the same settings to go on with those."
-        )
-
-
 def _conclude(config: Config, run: RunDir, name: str, scores: Sequence[Score]) -> int:
-    failures = Counter(score.failure for score in scores if score.failure is not None)
-    failed = failures.total()
-    kinds = ", ".join(f"{number} {failure}" for failure, number in sorted(failures.items()))
-    log.info(
-        "%d of %d have a score%s: %s", len(scores) - failed, len(scores), kinds and f" ({kinds})", run.scores(name)
-    )
+    failed = sum(score.failure is not None for score in scores)
+    log.info("%s: %s", told(scores), run.scores(name))
     return int(config.max_failures is not None and failed > config.max_failures)
 
 
@@ -251,6 +213,8 @@ class _Share:
         start = time.monotonic()
         try:
             replies = self._answers(tasks, questions)
+        except UsageError:
+            raise  # a judge that can't be asked at all: no pair's failure
         except Exception as error:
             if is_fatal(error):
                 raise

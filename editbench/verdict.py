@@ -2,12 +2,13 @@
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
 from editbench.judges import Reply
 from editbench.records import Score
-from editbench.rubric import Rubric
+from editbench.rubric import Reading, Rubric
 
 
 def verdict(blank: Score, rubric: Rubric, replies: Sequence[Reply], *, expected: bool) -> Score:
@@ -25,13 +26,15 @@ def verdict(blank: Score, rubric: Rubric, replies: Sequence[Reply], *, expected:
     """
     first = replies[0]
     said = replace(blank, reply=first.text, model=first.model)
+    if len(replies) == 1 and first.failure is not None:
+        return replace(said, failure=first.failure, detail=first.detail)
     if expected:
         reading = rubric.expect(first.probabilities)
         probabilities = tuple(round(p, 6) for p in first.probabilities)
         mass = round(math.fsum(first.probabilities), 6)
         said = replace(said, probabilities=probabilities, mass=mass)
         return replace(said, value=reading.value, failure=reading.failure, detail=reading.detail)
-    readings = [rubric.read(reply.text, truncated=reply.truncated) for reply in replies]
+    readings = [_read(rubric, reply) for reply in replies]
     if len(replies) == 1:
         return replace(said, value=readings[0].value, failure=readings[0].failure, detail=readings[0].detail)
     values = tuple(reading.value for reading in readings)
@@ -42,3 +45,19 @@ def verdict(blank: Score, rubric: Rubric, replies: Sequence[Reply], *, expected:
         return replace(said, failure=readings[0].failure, detail=detail)
     spread = round(statistics.stdev(read), 4) if len(read) > 1 else None
     return replace(said, value=round(math.fsum(read) / len(read), 4), spread=spread)
+
+
+def told(scores: Sequence[Score]) -> str:
+    """How many have a score, what the others lack and, where a server said so, which models answered."""
+    failures = Counter(score.failure for score in scores if score.failure is not None)
+    kinds = ", ".join(f"{number} {failure}" for failure, number in sorted(failures.items()))
+    models = sorted({score.model for score in scores if score.model})
+    answered = f", answered by {' and '.join(models)}" if models else ""
+    mixed = ": MORE THAN ONE MODEL" if len(models) > 1 else ""
+    return f"{len(scores) - failures.total()} of {len(scores)} have a score{kinds and f' ({kinds})'}{answered}{mixed}"
+
+
+def _read(rubric: Rubric, reply: Reply) -> Reading:
+    if reply.failure is not None:
+        return Reading(failure=reply.failure, detail=reply.detail)
+    return rubric.read(reply.text, truncated=reply.truncated)

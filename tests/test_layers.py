@@ -18,6 +18,7 @@ LAYERS = [
     {"controls", "report"},
     {"editors", "judges"},
     {"config", "verdict"},
+    {"protocol"},
     {"demo", "edit_stage", "report_stage", "score_stage"},
     {"bench", "command"},
 ]

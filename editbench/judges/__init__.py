@@ -2,5 +2,6 @@
 
 from editbench.judges.judge import Judge, Reply
 from editbench.judges.qwen_vl import QwenVL
+from editbench.judges.server import Server
 
-__all__ = ["Judge", "QwenVL", "Reply"]
+__all__ = ["Judge", "QwenVL", "Reply", "Server"]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from editbench.records import Failure
 from editbench.rubric import Question
 from editbench.world import World
 
@@ -20,6 +21,10 @@ class Reply:
     """Verbatim, without the end-of-turn token."""
     truncated: bool
     """Whether it was cut off by the limit on new tokens."""
+    failure: Failure | None = None
+    """What went wrong where the text can't tell; None: the text is read."""
+    detail: str | None = None
+    """The failure in a sentence."""
     probabilities: tuple[float, ...] = ()
     """Of each digit that it was asked for, as the reply's first token."""
     model: str = ""

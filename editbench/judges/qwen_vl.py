@@ -1,13 +1,14 @@
 """Judges that are vision-language models of transformers."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any, ClassVar, Literal
 
 from editbench.checkpoints import check_checkpoint, locate, model_name
 from editbench.errors import UsageError
 from editbench.judges.judge import Judge, Reply, Way
+from editbench.judges.pictures import scaled
 from editbench.judges.qwen3_vl import Prompt, Qwen3VL
 from editbench.judges.sampling import Draws, processor
 from editbench.rubric import Question, is_settled
@@ -110,16 +111,8 @@ class QwenVL(Judge):
         return max(1, min(_MOST_ROWS, int(_SHARE * free) // a_row))
 
     def prepare(self, question: Question, max_pixels: int) -> Question:
-        """Scale as Qwen's own recipe does, once, to whole patches; then tokens and patches, as the model takes them."""
-        from qwen_vl_utils import fetch_image
-
-        scale: Any = fetch_image  # its annotation knows no numbers, its code does
-        patch = getattr(self._processor.image_processor, "patch_size", 14)
-        scaled = [
-            part if isinstance(part, str) else scale({"image": part, "max_pixels": max_pixels}, patch)
-            for part in question.content
-        ]
-        question = replace(question, content=tuple(scaled))
+        """Scale the pictures; then tokens and patches, as the model takes them."""
+        question = scaled(question, max_pixels, getattr(self._processor.image_processor, "patch_size", 14))
         if self._fast is None:
             return question
         prompt = self._fast.prompt(self._inputs([question]))

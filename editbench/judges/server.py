@@ -1,0 +1,240 @@
+"""A judge behind an OpenAI-compatible endpoint: vLLM, SGLang, or a hosted model."""
+
+import base64
+import math
+import os
+import random
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import partial
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
+
+from editbench.checkpoints import model_name
+from editbench.errors import UsageError
+from editbench.faults import reason
+from editbench.images import encode_png
+from editbench.judges.judge import Judge, Reply, Way
+from editbench.judges.pictures import scaled
+from editbench.rubric import Question
+from editbench.world import World
+
+if TYPE_CHECKING:
+    from openai.types.chat import ChatCompletion
+
+_PATCH = 16  # Qwen3-VL's; for others a harmless rounding of the pictures' sides
+_FIRST_WAIT_S = 1.0  # it doubles from there
+_LONGEST_WAIT_S = 60.0
+_STOP = (401, 403, 404)  # no other pair would fare better
+_TOP = 20  # as many of the likeliest tokens as the interface tells
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Sent(Question):
+    """A question as it is sent."""
+
+    messages: Any
+
+
+@dataclass(kw_only=True)
+class Server(Judge):
+    """A model that a server runs; needs `pip install 'editbench[server]'`.
+
+    Requests go out side by side. One that the server can't serve now (429, 5xx, no connection, no answer in time) is
+    sent again, after the time that the server names or a growing one; a wrong key, address or model ends the run.
+    """
+
+    model: str
+    """As the server calls it."""
+    base_url: str = "http://127.0.0.1:8000/v1"
+    """Where its interface begins."""
+    key_variable: str = "OPENAI_API_KEY"
+    """The environment variable that holds the key, where one is needed; a key stands nowhere else."""
+    max_new_tokens: int = 128
+    """A reply that gets so far is cut off, and counted as such."""
+    temperature: float = 0.7
+    """Of the draws that `--repeats` asks for; above 0."""
+    num_requests: int = 32
+    """So many at once, in each process."""
+    timeout_s: float = 120.0
+    """The longest silence of the server within a request, seconds."""
+    num_attempts: int = 6
+    """Of one request, the first with them."""
+
+    neutral: ClassVar[frozenset[str]] = frozenset(
+        {"base_url", "key_variable", "num_requests", "timeout_s", "num_attempts"}
+    )
+    offers: ClassVar[frozenset[Way]] = frozenset({"samples", "probabilities"})
+
+    @property
+    def name(self) -> str:
+        """The model's own name."""
+        return model_name(self.model)
+
+    def check(self) -> None:
+        """The client is there, and the settings hold no secret, for they are written down."""
+        if find_spec("openai") is None or find_spec("stamina") is None:
+            raise UsageError("the judge Server needs two packages more: pip install 'editbench[server]'")
+        url = urlsplit(self.base_url)
+        if url.scheme not in ("http", "https") or not url.hostname:
+            raise UsageError(f"base_url {self.base_url}: not an address; such as http://127.0.0.1:8000/v1")
+        if url.username or url.password or url.query:
+            more = f"base_url of {url.hostname} holds more than an address"
+            raise UsageError(f"{more}; a key goes into the environment, as {self.key_variable}")
+        for name in ("max_new_tokens", "temperature", "num_requests", "timeout_s", "num_attempts"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be above 0")
+
+    def load(self, world: World) -> str:
+        """Make the client; no request yet."""
+        from openai import OpenAI
+
+        self._key = os.environ.get(self.key_variable, "")
+        # a server without a key takes any, but the client wants one
+        self._client = OpenAI(
+            api_key=self._key or "none", base_url=self.base_url, max_retries=0, timeout=self.timeout_s
+        )
+        self._pool = ThreadPoolExecutor(self.num_requests, "request")
+        return f"server {urlsplit(self.base_url).hostname}"
+
+    def num_at_once(self) -> int | None:
+        """Twice what is under way at once, so that a slow reply does not leave the server idle."""
+        return 2 * self.num_requests
+
+    def prepare(self, question: Question, max_pixels: int) -> Question:
+        """Scale the pictures and put them into the request as PNG."""
+        question = scaled(question, max_pixels, _PATCH)
+        content = [
+            {"type": "text", "text": part}
+            if isinstance(part, str)
+            else {
+                "type": "image_url",
+                "image_url": {"url": f"data:image/png;base64,{base64.b64encode(encode_png(part)).decode()}"},
+            }
+            for part in question.content
+        ]
+        messages = [{"role": "system", "content": question.system}, {"role": "user", "content": content}]
+        return _Sent(system=question.system, content=question.content, messages=messages)
+
+    def replies(self, questions: Sequence[Question]) -> list[Reply]:
+        """One request a question, at temperature 0."""
+        wanted = {"temperature": 0.0, "max_tokens": self.max_new_tokens}
+        return list(self._pool.map(partial(self._ask, wanted=wanted, read=_read), questions))
+
+    def samples(self, questions: Sequence[Question], seeds: Sequence[Sequence[int]]) -> list[list[Reply]]:
+        """One request a draw; how far a server keeps to a seed is its own affair."""
+
+        def ask(question: Question, seed: int) -> Reply:
+            wanted = {"temperature": self.temperature, "max_tokens": self.max_new_tokens, "seed": seed % 2**31}
+            return self._ask(question, wanted, _read)
+
+        repeated = [question for question, of_one in zip(questions, seeds, strict=True) for _ in of_one]
+        replies = self._pool.map(ask, repeated, [seed for of_one in seeds for seed in of_one])
+        return [[next(replies) for _ in of_one] for of_one in seeds]
+
+    def probabilities(self, questions: Sequence[Question], digits: Sequence[str]) -> list[Reply]:
+        """One request a question for one token and the 20 likeliest; a digit that is not among them counts as 0."""
+        wanted = {"temperature": 0.0, "max_tokens": 1, "logprobs": True, "top_logprobs": _TOP}
+
+        read = partial(_read_probabilities, digits=digits)
+        return list(self._pool.map(partial(self._ask, wanted=wanted, read=read), questions))
+
+    def _ask(self, question: Question, wanted: dict[str, Any], read: Callable[["ChatCompletion"], Reply]) -> Reply:
+        """Send a request until it is answered; what can't be answered is a reply that says why.
+
+        Raises:
+            UsageError: the server refuses the key, or does not know the address or the model.
+        """
+        import stamina
+        from openai import APIError, APIStatusError
+
+        assert isinstance(question, _Sent)  # by `prepare`
+        create: Any = self._client.chat.completions.create
+        waits = {"wait_initial": _FIRST_WAIT_S, "wait_max": _LONGEST_WAIT_S, "wait_jitter": _FIRST_WAIT_S}
+        tries = stamina.retry_context(on=_wait, attempts=self.num_attempts, timeout=None, **waits)
+        try:
+            for attempt in tries:
+                with attempt:
+                    return read(create(model=self.model, messages=question.messages, **wanted))
+        except APIStatusError as error:
+            if error.status_code in _STOP:
+                raise UsageError(self._refused(error.status_code)) from None  # the server's words may hold the key
+            return self._failed(error)
+        except (APIError, ValueError) as error:  # ValueError: a body that is no JSON, or no answer
+            return self._failed(error)
+        raise AssertionError("an attempt returns or raises")
+
+    def _refused(self, status: int) -> str:
+        if status == 404:
+            return f"{self.base_url} has no model {self.model} (404); see the names: curl {self.base_url}/models"
+        state = "is set, and refused" if self._key else "is not set"
+        return f"{self.base_url} wants another key ({status}): {self.key_variable} {state}"
+
+    def _failed(self, error: Exception) -> Reply:
+        said = reason(error)
+        return Reply(
+            text="", truncated=False, failure="error", detail=said.replace(self._key, "…") if self._key else said
+        )
+
+
+class _Lie(ValueError):
+    """An answer that is none, although the server calls it a success."""
+
+
+def _wait(error: Exception) -> bool | float:
+    """Whether to send again, or after how many seconds."""
+    from openai import APIConnectionError, APIStatusError
+
+    if isinstance(error, APIConnectionError):
+        return True
+    if not isinstance(error, APIStatusError) or not (error.status_code in (408, 429) or error.status_code >= 500):
+        return False
+    named = _seconds(error.response.headers.get("retry-after", ""))
+    # many requests were told the same: not all may come back at the same moment
+    return True if named is None else min(named, _LONGEST_WAIT_S) + random.random()
+
+
+def _seconds(retry_after: str) -> float | None:
+    """A Retry-After header, seconds or a date, as seconds from now; None: none that can be read."""
+    try:
+        seconds = float(retry_after)
+    except ValueError:
+        try:
+            seconds = (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds()
+        except (ValueError, TypeError):
+            return None
+    return max(seconds, 0.0) if math.isfinite(seconds) else None
+
+
+def _choice(completion: Any) -> Any:
+    choices = getattr(completion, "choices", None)
+    # the client builds what the server sends, of whatever types
+    if not isinstance(choices, list) or not choices or not hasattr(choices[0], "message") or not choices[0].message:
+        said = getattr(completion, "error", None) or completion
+        raise _Lie(f"an answer without a choice: {str(said)[:200]}")
+    return choices[0]
+
+
+def _read(completion: "ChatCompletion") -> Reply:
+    choice = _choice(completion)
+    text, ended, model = choice.message.content, choice.finish_reason, str(completion.model)
+    if choice.message.refusal or ended == "content_filter":
+        said = str(choice.message.refusal or text or "")
+        return Reply(text=said, truncated=False, failure="refused", detail="the server declined", model=model)
+    if ended not in ("stop", "length") or not isinstance(text, str):
+        raise _Lie(f"finish_reason {ended!r} with {type(text).__name__} as text")
+    return Reply(text=text, truncated=ended == "length", model=model)
+
+
+def _read_probabilities(completion: "ChatCompletion", digits: Sequence[str]) -> Reply:
+    choice = _choice(completion)
+    told = choice.logprobs.content if choice.logprobs else None
+    if not told or not told[0].top_logprobs:
+        raise _Lie("no log-probabilities, which an expected score needs")
+    found = {one.token: math.exp(one.logprob) for one in told[0].top_logprobs}
+    shares = tuple(found.get(digit, 0.0) for digit in digits)
+    return Reply(text=told[0].token, truncated=False, probabilities=shares, model=str(completion.model))
