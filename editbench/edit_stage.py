@@ -205,11 +205,14 @@ class _Share:
 
     def _one(self, pair: Pair, source: Image) -> tuple[Edit, Image | None]:
         seed = seed_for(self._config.seed, pair.pair_id)
-        edit = Edit(pair_id=pair.pair_id, seed=seed, key=edit_key(pair, self._config.editor, seed), device=self._device)
+        editor = self._config.editor
+        edit = Edit(
+            pair_id=pair.pair_id, seed=seed, key=edit_key(pair, editor, seed), device=self._device, modes=editor.modes
+        )
         self._watchdog.begin(f"rank {self._world.rank}: {pair.pair_id}")
         start = time.monotonic()
         try:
-            image = self._config.editor.edit(pair, source, seed)
+            image = editor.edit(pair, source, seed)
         except EditRefused as error:
             return replace(edit, error=str(error), flags=("refused",)), None
         except EditFailed as error:

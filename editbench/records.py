@@ -98,6 +98,8 @@ class Edit(Record):
     """What a reader should know of the image: `unchanged`, `constant`, `resized`; without one: `refused`."""
     device: str = ""
     """What it was made on, such as `NVIDIA H100 80GB HBM3` or `cpu`."""
+    modes: tuple[str, ...] = ()
+    """What was done otherwise than by the plain model: `fast` (the same up to rounding), or a lossy way in words."""
     duration_s: float | None = None
     """Wall time of the editor's call, seconds."""
 

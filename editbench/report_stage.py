@@ -57,6 +57,8 @@ def _records(config: Config, run: RunDir) -> Iterator[RunRecords]:
         "language": settings["language"],
         "seed": str(settings["seed"]),
     }
+    if lossy := {mode for edit in edits.values() for mode in edit.modes} - {"fast"}:
+        shown["lossy mode"] = ", ".join(sorted(lossy))
     for name in names or [None]:
         scores: dict[str, Score] = {}
         if name is not None:

@@ -101,10 +101,16 @@ def test_whatever_changes_pixels_changes_the_key():
                 "negative_prompt": "blurry",
                 "call": {"height": 512},
                 "pipeline": "QwenImageEditPlusPipeline",
+                "fast": False,
+                "lora": "few/steps/a.safetensors",
+                "scheduler": {"shift_terminal": None},
+                "first_block_cache": 0.1,
+                "fp8_weights": True,
             }.items()
         ),
     }
-    assert len(keys) == 12
+    assert len(keys) == 17
+    assert edit_key(pair, replace(editor, offload="model"), 1) == edit_key(pair, editor, 1)
     assert edit_key(replace(pair, rationale="r", tags=("t",)), editor, 1) == edit_key(pair, editor, 1)
 
 

@@ -1,19 +1,24 @@
 """Editors that are diffusers pipelines."""
 
+import logging
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 from PIL.Image import Image
 
 from editbench.checkpoints import check_checkpoint, locate, model_name
+from editbench.editors import lossy
 from editbench.editors.editor import Editor, EditRefused
+from editbench.editors.offload import Offload, choose, component_bytes, told
 from editbench.errors import UsageError
 from editbench.one_frame import one_frame
 from editbench.records import Pair
 from editbench.world import World
 
 Dtype = Literal["bfloat16", "float16", "float32"]
+log = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
@@ -32,6 +37,18 @@ class Diffusers(Editor):
     """Denoising steps, 1 or more."""
     call: dict[str, Any] = field(default_factory=dict[str, Any])
     """Further arguments of the pipeline's call, such as `guidance_scale: 2.5`."""
+    lora: str | None = None
+    """A LoRA to add to the weights: a file, or `owner/name/file.safetensors` of the hub. Another model: lossy."""
+    scheduler: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Settings of the scheduler to change, as a LoRA of few steps may ask for."""
+    first_block_cache: float | None = None
+    """Skip a step's other blocks when its first changed less than this, 0 to 1; diffusers' own. Lossy."""
+    fp8_weights: bool = False
+    """Hold the denoiser's weights in 8 bits, for half the memory; diffusers' layerwise casting. Lossy."""
+    offload: Offload = "auto"
+    """What waits in host memory: `none`, all but one `model`, all but a `group` of layers; auto: by free memory."""
+
+    neutral: ClassVar[frozenset[str]] = frozenset({"offload"})
 
     def __post_init__(self) -> None:
         """Refuse settings that no pipeline takes.
@@ -41,6 +58,8 @@ class Diffusers(Editor):
         """
         if self.num_inference_steps < 1:
             raise UsageError(f"num_inference_steps is {self.num_inference_steps}; it must be 1 or more")
+        if self.first_block_cache is not None and not 0 < self.first_block_cache < 1:
+            raise UsageError(f"first_block_cache is {self.first_block_cache}; it must lie between 0 and 1")
 
     @property
     def name(self) -> str:
@@ -50,6 +69,20 @@ class Diffusers(Editor):
     def check(self) -> None:
         """The checkpoint is there, as far as can be seen without reading weights."""
         check_checkpoint(self.model, "model_index.json", option="--editor.init_args.model")
+        if self.lora is not None:
+            lossy.check_lora(self.lora)
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """The lossy settings, in words."""
+        words = {
+            f"LoRA {Path(self.lora or '').name}, {self.num_inference_steps} steps": self.lora,
+            f"first-block cache at {self.first_block_cache:g}"
+            if self.first_block_cache
+            else "": self.first_block_cache,
+            "FP8 weights": self.fp8_weights,
+        }
+        return tuple(text for text, given in words.items() if given)
 
     def load(self, world: World) -> str:
         """Read the weights straight to the device: safetensors are mapped, so ranks share one copy in host memory."""
@@ -63,16 +96,42 @@ class Diffusers(Editor):
         cls: Any = getattr(import_module("diffusers"), self.pipeline or "DiffusionPipeline", None)
         if cls is None:
             raise UsageError(f"--editor.init_args.pipeline {self.pipeline}: diffusers has no such class")
+        checkpoint = locate(self.model)
+        dtype: Any = getattr(torch, self.dtype)
+        offload: Offload = "none"
+        if world.gpus:
+            if not Path(checkpoint).is_dir():
+                checkpoint = cls.download(checkpoint, revision=self.revision, use_safetensors=True)
+            sizes = component_bytes(Path(checkpoint), dtype.itemsize)
+            free, _ = torch.cuda.mem_get_info()
+            offload = choose(sizes, free) if self.offload == "auto" else self.offload
+            log.info("%s", told(offload, sizes, free))
         self._pipeline: Any = cls.from_pretrained(
-            locate(self.model),
+            checkpoint,
             revision=self.revision,
-            dtype=getattr(torch, self.dtype),
+            dtype=dtype,
             use_safetensors=True,
             # "cuda" is the process's current device, and there the weights are read without a stop on the host
-            device_map="cuda" if world.gpus else None,
+            device_map="cuda" if world.gpus and offload == "none" else None,
         )
         self._pipeline.set_progress_bar_config(disable=True)
+        if self.scheduler:
+            lossy.reschedule(self._pipeline, self.scheduler)
+        if self.lora is not None:
+            lossy.fuse_lora(self._pipeline, self.lora)
+        self._speed_up(world, offload)
+        if self.fp8_weights:
+            lossy.hold_in_fp8(self._pipeline)
+        if self.first_block_cache is not None:
+            lossy.cache_first_block(self._pipeline, self.first_block_cache)
+        if offload == "model":
+            self._pipeline.enable_model_cpu_offload(device=world.device)
+        elif offload == "group":
+            self._pipeline.enable_group_offload(torch.device(world.device), offload_type="leaf_level", use_stream=True)
         return device_name
+
+    def _speed_up(self, world: World, offload: Offload) -> None:
+        """Do what makes this pipeline faster without changing what it computes, between its weights and its hooks."""
 
     def call_arguments(self) -> dict[str, Any]:
         """What the pipeline's call gets beside image, prompt and generator."""
@@ -107,6 +166,9 @@ class QwenImageEdit(Diffusers):
     """Strength of classifier-free guidance; at 1 or below there is none, and half the work."""
     negative_prompt: str = " "
     """What guidance leads away from."""
+    fast: bool = True
+    """On CUDA, the package's own denoiser (`editbench.fast`): the same edits up to rounding, in less time."""
+    _is_fast: bool = field(default=False, init=False)
 
     def call_arguments(self) -> dict[str, Any]:
         """With guidance exactly when the scale asks for it."""
@@ -117,9 +179,24 @@ class QwenImageEdit(Diffusers):
         }
         return super().call_arguments() | guidance
 
-    def load(self, world: World) -> str:
-        """As any pipeline; on the CPU, where its video convolutions take most of a small model's time, without them."""
-        device_name = super().load(world)
-        if not world.gpus:
-            one_frame(self._pipeline.vae)
-        return device_name
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """The lossy settings, and whether the denoiser is the fast one."""
+        return (*super().modes, *(("fast",) if self._is_fast else ()))
+
+    def _speed_up(self, world: World, offload: Offload) -> None:
+        """The fast denoiser where it can serve, and the autoencoder without its video convolutions everywhere."""
+        one_frame(self._pipeline.vae)
+        if not (self.fast and world.gpus):
+            return
+        from editbench import fast
+
+        blocks_are_hooked = self.fp8_weights or self.first_block_cache is not None or offload == "group"
+        reason = "diffusers works on its blocks one by one" if blocks_are_hooked else fast.why_not(self._pipeline)
+        if reason is not None:
+            log.info("The stock denoiser is used, not the fast one: %s.", reason)
+            return
+        if offload == "model":
+            self._pipeline.transformer.to(world.device)  # the table is made, and stays, where the denoiser runs
+        fast.speed_up(self._pipeline, self.num_inference_steps, self.call)
+        self._is_fast = True

@@ -33,6 +33,14 @@ class Editor(ABC):
         """How a report calls it."""
         return type(self).__name__
 
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """In words, what it does otherwise than the plain model, known once it is loaded; goes into every Edit.
+
+        `fast` is the one that changes a picture by no more than rounding; every other is taken for lossy.
+        """
+        return ()
+
     def check(self) -> None:  # noqa: B027  (an editor with nothing to check need not say so)
         """Find what is wrong before anything is loaded, in milliseconds.
 

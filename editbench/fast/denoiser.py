@@ -8,10 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from editbench.fast.attention import dense
 from editbench.fast.modulation import Modulation
-
-_BLOCK = 1024  # buffers grow by so many rows, so that what depends on their size is met again
 
 
 class Kernels(Protocol):
@@ -65,7 +62,6 @@ class Denoiser:
         modulation: Callable[[Tensor], Modulation],
         kernels: Kernels,
         *,
-        attention: Callable[[Tensor, Tensor, Tensor, int], Tensor] = dense,
         gelu_epilogue: bool = True,
     ):
         """Take the model's layers.
@@ -74,11 +70,10 @@ class Denoiser:
             model: a `QwenImageTransformer2DModel` of a kind that `editbench.fast.why_not` has nothing against.
             modulation: gives the vectors of a timestep.
             kernels: `editbench.fast.reference` or `editbench.fast.kernels`.
-            attention: one of `editbench.fast.attention`.
             gelu_epilogue: let cuBLAS apply the GELU as it writes the product; of no effect on the CPU.
         """
         self._model, self._modulation, self._kernels = model, modulation, kernels
-        self._attention, self._gelu_epilogue = attention, gelu_epilogue
+        self._gelu_epilogue = gelu_epilogue
         self._blocks = [_weights(block) for block in model.transformer_blocks]
         block = model.transformer_blocks[0]
         self._heads: int = block.num_attention_heads
@@ -137,8 +132,7 @@ class Denoiser:
         rows = both.linear(
             (model.txt_in, model.img_in), (model.txt_norm(text), image), image.new_empty(num_tokens, width)
         )
-        # zeros, because what lies beyond the last token is multiplied too, by a weight of zero
-        query, key, value = rows.new_zeros(3, -(-num_tokens // _BLOCK) * _BLOCK, self._heads, width // self._heads)
+        query, key, value = rows.new_empty(3, num_tokens, self._heads, width // self._heads)
         change = torch.empty_like(rows)
         inner = rows.new_empty(num_tokens, len(self._blocks[0].up[0].weight))
         normed = kernels.modulate(rows, vectors[0][0], vectors[0][1], ends, self._eps)
@@ -146,9 +140,10 @@ class Denoiser:
             _, _, gate1, shift2, scale2, gate2 = vectors[place]
             shift1, scale1 = vectors[place + 1][:2] if place + 1 < len(vectors) else (last_shift, last_scale)
             for layers, buffer in ((block.query, query), (block.key, key), (block.value, value)):
-                both.linear(layers, both.parts(normed), buffer[:num_tokens].flatten(1))
-            kernels.rotate(query[:num_tokens], key[:num_tokens], block.norms, cos, sin, num_text, block.eps)
-            seen = self._attention(query, key, value, num_tokens)
+                both.linear(layers, both.parts(normed), buffer.flatten(1))
+            kernels.rotate(query, key, block.norms, cos, sin, num_text, block.eps)
+            q, k, v = (buffer.transpose(0, 1)[None] for buffer in (query, key, value))
+            seen = F.scaled_dot_product_attention(q, k, v)[0].transpose(0, 1)  # cuDNN's on Hopper, flash elsewhere
             both.linear(block.out, both.parts(seen.flatten(1)), change)
             normed = kernels.gate_modulate(rows, change, gate1, shift2, scale2, ends, self._eps)
             both.linear(block.up, both.parts(normed), inner, self._up)

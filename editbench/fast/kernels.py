@@ -18,7 +18,7 @@ _HEADS = 8  # heads that one program of the rotation holds
 
 @triton.jit
 def _gate_modulate(
-    rows, change, out, gate, shift, scale, first, second, gate_stride, stride, width, eps,
+    rows, change, out, gate, shift, scale, first, second, gate_stride, shift_stride, scale_stride, width, eps,
     GATED: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0)
@@ -36,8 +36,8 @@ def _gate_modulate(
     mean = tl.sum(x, 0) / width
     centred = tl.where(inside, x - mean, 0.0)
     inverse = tl.rsqrt(tl.sum(centred * centred, 0) / width + eps)
-    b = tl.load(shift + span * stride + column, mask=inside, other=0.0).to(tl.float32)
-    a = tl.load(scale + span * stride + column, mask=inside, other=0.0).to(tl.float32)
+    b = tl.load(shift + span * shift_stride + column, mask=inside, other=0.0).to(tl.float32)
+    a = tl.load(scale + span * scale_stride + column, mask=inside, other=0.0).to(tl.float32)
     tl.store(out + at, (centred * inverse * (1.0 + a) + b).to(out.dtype.element_ty), mask=inside)
 
 
@@ -108,6 +108,7 @@ def _launch(
         second,
         gate.stride(0),
         shift.stride(0),
+        scale.stride(0),
         width,
         eps,
         GATED=change is not None,
