@@ -120,6 +120,7 @@ class World:
 
         if self.device == "cpu":
             torch.set_num_threads(1)
+            _keep_memory()
             return "cpu"
         torch.cuda.set_device(self.device)
         return torch.cuda.get_device_name()
@@ -145,3 +146,18 @@ _VARIABLES = (
     ("local_size", "LOCAL_WORLD_SIZE", "1"),
     ("node", "GROUP_RANK", "0"),
 )
+
+
+def _keep_memory() -> None:
+    """Let the C library keep freed memory for the next tensor of this process, where it has glibc's `mallopt`.
+
+    It gives large blocks back at once, and the kernel clears each page when it is asked for again: 40 % of a demo
+    edit's time on a CPU.
+    """
+    import ctypes
+
+    trim_threshold, mmap_max = -1, -4  # malloc.h: M_TRIM_THRESHOLD, M_MMAP_MAX
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(mmap_max, 0)
+        mallopt(trim_threshold, 2**31 - 1)

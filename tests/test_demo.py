@@ -19,11 +19,12 @@ from editbench.demo.drawing import draw, paint, shapes_of, table_of
 from editbench.demo.fast_judge import FastJudge, prompt_parts
 from editbench.demo.grammar import PRODUCTIONS
 from editbench.demo.models import EDITOR, JUDGE, build_judge, build_vae
-from editbench.demo.one_frame import one_frame, real_rope
 from editbench.demo.pairs import EVALUATION_SEEDS, SUBSETS, drawn_edit, evaluation_edits, items
+from editbench.demo.real_rope import real_rope
 from editbench.demo.tokens import CUT, TEMPLATE_END, TEMPLATE_MIDDLE, TEMPLATE_PREFIX
 from editbench.demo.train_editor import Encoder, Prompts, velocity
 from editbench.demo.truth import SIDE, looks, reads
+from editbench.one_frame import one_frame
 from editbench.records import CATEGORIES, Pair
 from editbench.rubric import RUBRICS
 

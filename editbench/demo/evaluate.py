@@ -18,9 +18,9 @@ from editbench.demo import bank
 from editbench.demo.bank import RESULTS, TRUTH
 from editbench.demo.drawing import draw
 from editbench.demo.models import EDITOR, JUDGE
-from editbench.demo.one_frame import one_frame
 from editbench.demo.pairs import EVALUATION_SEEDS, PICTURE_SIZE, evaluation_edits
 from editbench.demo.truth import SIDE, Check, looks, reads
+from editbench.one_frame import one_frame
 from editbench.records import Language, Pair
 from editbench.rubric import RUBRICS
 

@@ -220,6 +220,25 @@ def export(folder: Path, editor_to: Path = EDITOR, judge_to: Path = JUDGE) -> No
         save(None, judge, editor_to, judge_to)
 
 
+def unpack(folder: Path) -> None:
+    """Write the shipped weights as training reads them: the finished autoencoder, and where the others begin."""
+    import torch
+    from diffusers import QwenImageEditPipeline
+    from transformers import Qwen3VLForConditionalGeneration
+
+    pipeline: Any = QwenImageEditPipeline.from_pretrained(str(EDITOR), torch_dtype=torch.bfloat16)
+    judge = Qwen3VLForConditionalGeneration.from_pretrained(JUDGE, dtype=torch.bfloat16)
+    folder.mkdir(parents=True, exist_ok=True)
+    named = {
+        "vae.weights": pipeline.vae,
+        "transformer.start": pipeline.transformer,
+        "text.start": pipeline.text_encoder,
+        "judge.start": judge,
+    }
+    for name, model in named.items():
+        torch.save(model.state_dict(), folder / f"{name}.pt")
+
+
 def main() -> None:
     """Write both models' folders with random weights."""
     import torch

@@ -14,16 +14,16 @@ from editbench.demo.models import (
     build_transformer,
     token_ids,
 )
-from editbench.demo.one_frame import real_rope
 from editbench.demo.painting import paint_fast, resize
 from editbench.demo.pairs import EVALUATION_SEEDS
+from editbench.demo.real_rope import real_rope
 from editbench.demo.session import Session, device, mixed
 from editbench.demo.tokens import CUT, TEMPLATE_END, TEMPLATE_MIDDLE, TEMPLATE_PREFIX, train_tokenizer
 from editbench.demo.truth import SIDE, looks
 
 EYE_TOKENS = (ENCODER_PIXELS // 28) ** 2
-ENCODING_SHARE = 0.2
-"""The most of the time that goes into making latents."""
+ENCODING_S = 110.0
+"""The most of a call that goes into making latents, seconds."""
 CHANGED_WEIGHT = 4.0
 """How much more a token counts that the edit changes."""
 
@@ -146,10 +146,23 @@ def latents_of(vae: Any, tables: Any, on: str, side: int) -> Any:
     return torch.cat(parts)
 
 
+def optimisers_of(holder: Any, on: str) -> list[Any]:
+    """Muon for the layers' matrices, Adam for the rest: embeddings, norms, biases, the first and last layers."""
+    import torch
+
+    learning = {n: p for n, p in holder.named_parameters() if "visual" not in n}
+    inner = [p for n, p in learning.items() if p.ndim == 2 and ("blocks" in n or "layers" in n)]
+    chosen = {id(p) for p in inner}
+    rest = [p for p in learning.values() if id(p) not in chosen]
+    # its updates are scaled to the size of Adam's, so one learning rate serves both
+    muon = torch.optim.Muon(inner, lr=1e-3, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
+    return [muon, torch.optim.AdamW(rest, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01, fused=on == "cuda")]
+
+
 def train(
-    folder: Path, *, total_s: float, call_s: float, batch: int = 128, num_edits: int = 25000, side: int = 1024
+    folder: Path, *, total_s: float, call_s: float, batch: int = 128, num_edits: int = 32000, side: int = 1024
 ) -> bool:
-    """Train, or go on; True when it is finished and the weights are written."""
+    """Train, or go on; True when it is finished. The weights, averaged over the last steps, are written either way."""
     import torch
 
     data = bank.fill(0, num_edits, all_results=False)
@@ -163,7 +176,7 @@ def train(
     made: list[Any] = []
     for rows in bank.batches(len(tables), 64):
         made.append(latents_of(vae, tables[rows].flatten(0, 1), on, side).unflatten(0, (-1, 2)))
-        if time.monotonic() - session.began > ENCODING_SHARE * total_s:
+        if time.monotonic() - session.began > min(ENCODING_S, 0.2 * total_s):
             break
     source, right = torch.cat(made).unbind(1)
     session.log(encoded=len(source))
@@ -176,11 +189,14 @@ def train(
 
     transformer, text = build_transformer().to(on), build_text_encoder(tokenizer).to(on)
     holder = torch.nn.ModuleDict({"transformer": transformer, "text": text})
+    for name, model in holder.items():
+        if (folder / f"{name}.start.pt").exists():
+            model.load_state_dict(torch.load(folder / f"{name}.start.pt", map_location=on, weights_only=True))
     parameters = [p for n, p in holder.named_parameters() if "visual" not in n]
-    mean = [parameter.detach().clone() for parameter in parameters]
-    optimiser = torch.optim.AdamW(parameters, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01, fused=on == "cuda")
-    means = torch.nn.ParameterList(mean)
-    session.restore(holder=holder, optimiser=optimiser, means=means)
+    optimisers = optimisers_of(holder, on)
+    means = torch.nn.ParameterList([parameter.detach().clone() for parameter in parameters])
+    state = {"holder": holder, "means": means, "muon": optimisers[0], "adam": optimisers[1]}
+    session.restore(**state)
     encoder = Encoder(text, tokenizer)
     session.log(parameters=sum(p.numel() for p in parameters), pairs=len(source), changed=float(changed.mean()))
     real_rope(transformer)
@@ -212,31 +228,31 @@ def train(
         noise = torch.randn_like(after)
         sigma = torch.sigmoid(torch.randn(len(after), device=on) * 1.2 + 0.4)
         noisy = torch.lerp(after, noise, sigma[:, None, None])
-        session.schedule(optimiser, warmup=300)
+        for optimiser in optimisers:
+            session.schedule(optimiser, warmup=300)
         with mixed(on):
             said = velocity(transformer, noisy, before, encoder(ids), sigma)
         error = (said.float() - (noise - after)).square().mean(-1)
         loss = (error * weight).sum() / weight.sum()
-        optimiser.zero_grad()
+        holder.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
+        for optimiser in optimisers:
+            optimiser.step()
         session.step += 1
         decay = min(0.999, 1 - 1 / (session.step + 1)) if session.step < 1000 else 0.999
         torch._foreach_lerp_([m.data for m in means], [p.data for p in parameters], 1 - decay)
         if session.step % 1000 == 0:
             figures = measure() if session.step % 5000 == 0 else {}
             session.log(loss=float(loss.detach()), **figures)
-    session.save(holder=holder, optimiser=optimiser, means=means)
-    if session.progress < 1:
-        return False
+    session.save(**state)
     swap()
     for name, model in holder.items():
         weights = {key: value.to(torch.bfloat16) for key, value in model.state_dict().items()}
         torch.save(weights, folder / f"{name}.weights.pt")
     swap()
     session.log(**measure())
-    return True
+    return session.progress >= 1
 
 
 def load(folder: Path, on: str) -> tuple[Any, Any]:

@@ -1,7 +1,7 @@
 """Part three: the judge learns the brief rubric from drawn results, right and wrong, whose worth is known.
 
-On a GPU its eyes learn too, on pictures drawn for each batch. With `judge.start.pt` in the folder, whose eyes have
-learnt already, they stay as they are and their tokens are made once: then a CPU can teach it the rest.
+On a GPU its eyes learn too, on pictures drawn for each batch. On a CPU the eyes of `judge.start.pt` stay as they are,
+and their tokens are made once.
 """
 
 from pathlib import Path
@@ -191,7 +191,7 @@ def train(
 
     on = device()
     start = folder / "judge.start.pt"
-    eyes = not start.exists()
+    eyes = on == "cuda" or not start.exists()
     if not eyes:
         batch, num_edits, rough = 16, min(num_edits, 2400), 0
     session = Session("judge", folder, total_s=total_s, call_s=call_s, learning_rate=1e-3)
@@ -201,15 +201,16 @@ def train(
     torch.backends.cuda.matmul.allow_tf32 = True
     tokenizer = train_tokenizer()
     model = build_judge(tokenizer).to(on)
-    if not eyes:
+    if start.exists():
         model.load_state_dict(torch.load(start, map_location=on, weights_only=True))
-        model.model.visual.requires_grad_(False)
+    model.model.visual.requires_grad_(eyes)
     fast = FastJudge(model, tokenizer, on)
     lessons = Lessons(data, fast, tokenizer, on, keep=not eyes)
     held_out = Lessons(tested, fast, tokenizer, on, keep=not eyes)
-    with torch.no_grad():
-        some = fast.see(paint_fast(lessons.tables[:200, 0], JUDGE_PIXELS) * 2 - 1)[0]
-    start_comparing(fast, some)
+    if not start.exists():
+        with torch.no_grad():
+            some = fast.see(paint_fast(lessons.tables[:200, 0], JUDGE_PIXELS) * 2 - 1)[0]
+        start_comparing(fast, some)
     heads = helpers(model.config.text_config.hidden_size).to(on)
     holder = torch.nn.ModuleDict({"judge": model, "heads": heads})
     learning = [parameter for parameter in holder.parameters() if parameter.requires_grad]

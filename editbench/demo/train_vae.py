@@ -6,10 +6,10 @@ from typing import Any
 from editbench.demo import bank
 from editbench.demo.models import LATENT_CHANNELS, build_vae
 from editbench.demo.norm_kernel import norm_silu
-from editbench.demo.one_frame import one_frame
 from editbench.demo.painting import paint_fast, resize
 from editbench.demo.pairs import EVALUATION_SEEDS, PICTURE_SIZE
 from editbench.demo.session import Session, device, mixed
+from editbench.one_frame import one_frame
 
 SIDE = 1024
 """Of what the pipeline gives the autoencoder, pixels."""
@@ -84,8 +84,20 @@ def fold_whitening(vae: Any, tables: Any, on: str, side: int) -> None:
                 module.weight[:, :, :-1] = 0
 
 
+def train_decoder(folder: Path, *, total_s: float, call_s: float, side: int = SIDE) -> bool:
+    """Train a finished autoencoder's decoder alone: its latents, which the editor learnt, stay as they are."""
+    return train(folder, total_s=total_s, call_s=call_s, side=side, decoder_only=True)
+
+
 def train(
-    folder: Path, *, total_s: float, call_s: float, batch: int = 8, num_edits: int = 12000, side: int = SIDE
+    folder: Path,
+    *,
+    total_s: float,
+    call_s: float,
+    batch: int = 8,
+    num_edits: int = 12000,
+    side: int = SIDE,
+    decoder_only: bool = False,
 ) -> bool:
     """Train, or go on; True when it is finished and `vae.weights.pt` is written."""
     import torch
@@ -99,15 +111,27 @@ def train(
     torch.backends.cudnn.benchmark = True
     with torch.no_grad():
         vae = prepare(build_vae(), on)
+    start = folder / ("vae.weights.pt" if decoder_only else "vae.start.pt")
+    if decoder_only:
+        vae.encoder.requires_grad_(False)
+        vae.quant_conv.requires_grad_(False)
     parameters = [parameter for parameter in vae.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=1e-3, betas=(0.9, 0.98), weight_decay=1e-4, fused=on == "cuda")
-    session = Session("vae", folder, total_s=total_s, call_s=call_s, learning_rate=3e-3)
-    if not session.restore(vae=vae, optimiser=optimiser) and (folder / "vae.start.pt").exists():
-        vae.load_state_dict(torch.load(folder / "vae.start.pt", map_location=on, weights_only=True))
+    session = Session(
+        "decoder" if decoder_only else "vae",
+        folder,
+        total_s=total_s,
+        call_s=call_s,
+        learning_rate=1.5e-3 if decoder_only else 3e-3,
+    )
+    if not session.restore(vae=vae, optimiser=optimiser) and start.exists():
+        vae.load_state_dict(torch.load(start, map_location=on, weights_only=True))
     session.log(parameters=sum(p.numel() for p in vae.parameters()), pictures=len(tables))
 
     def through(images: Any, noise: float) -> Any:
         latents = encode(vae, images).float()
+        if decoder_only:
+            return decode(vae, latents + noise * torch.randn_like(latents)).float()
         # whitened by the batch: without it the decoder stays at the mean picture for hundreds of steps
         latents = (latents - latents.mean((0, 2, 3), keepdim=True)) / (latents.std((0, 2, 3), keepdim=True) + 1e-4)
         return decode(vae, latents + noise * torch.randn_like(latents)).float()
@@ -143,8 +167,9 @@ def train(
     session.save(vae=vae, optimiser=optimiser)
     if session.progress < 1:
         return False
-    with mixed(on):
-        fold_whitening(vae, tables[torch.randperm(len(tables))[:256]], on, side)
+    if not decoder_only:
+        with mixed(on):
+            fold_whitening(vae, tables[torch.randperm(len(tables))[:256]], on, side)
     torch.save({name: value.to(torch.bfloat16) for name, value in vae.state_dict().items()}, folder / "vae.weights.pt")
     return True
 
