@@ -34,6 +34,7 @@ class Lease:
         self._path, self._beat_s, self._patience_s = path, beat_s, patience_s
         self._mine = b""
         self._done = threading.Event()
+        self._beating = threading.Thread(target=self._beat, name="lease", daemon=True)
 
     def take(self) -> None:
         """Hold the lease from now on, for a dead holder if need be.
@@ -46,14 +47,17 @@ class Lease:
         while not self._make(mine):
             self._wait_for_a_dead_holder()
         self._mine = mine
-        threading.Thread(target=self._beat, name="lease", daemon=True).start()
+        self._beating.start()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
         self._done.set()
-        if self._mine and self._read()[0] == self._mine:
+        if not self._mine:
+            return
+        self._beating.join()  # or it might miss the lease that is given back here
+        if self._read()[0] == self._mine:
             self._path.unlink(missing_ok=True)
 
     def _make(self, mine: bytes) -> bool:
