@@ -173,19 +173,24 @@ class State:
             (root / name).write_bytes(data)
 
 
-def states(ops: Sequence[Op]) -> list[State]:
-    """Every different state that a crash during these changes can leave.
+def states(ops: Sequence[Op], records: Callable[[State], set[str]]) -> list[tuple[State, set[str]]]:
+    """Every different state that a crash during these changes can leave, and the records that must outlast it.
 
     After each change; within each write, torn in its middle; and after each change with a power cut, which takes what
-    was written but not synced, while names stay.
+    was written but not synced, while names stay. A record must outlast a crash once it has been safe from a power cut.
     """
-    disk, found = Disk(), dict[str, State]()
+    disk, safe = Disk(), set[str]()
+    found: dict[str, tuple[State, set[str]]] = {}
     for op in ops:
+        left: list[State] = []
         if op.kind == "write":
             torn = Disk(set(disk.folders), {name: bytearray(data) for name, data in disk.files.items()})
             torn.apply(Op("write", op.name, op.place, op.data[: len(op.data) // 2]))
-            found.setdefault(torn.after_kill().digest, torn.after_kill())
+            left.append(torn.after_kill())
         disk.apply(op)
-        for state in (disk.after_kill(), disk.after_power_cut()):
-            found.setdefault(state.digest, state)
+        left += [disk.after_kill(), disk.after_power_cut()]
+        for state in left:
+            _, before = found.get(state.digest, (state, set[str]()))
+            found[state.digest] = (state, before | safe | records(state))
+        safe |= records(disk.after_power_cut())
     return list(found.values())

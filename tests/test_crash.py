@@ -25,8 +25,6 @@ from editbench.score_stage import score
 from editbench.world import World
 from tests.crash import Op, Recorder, State, states
 
-SCORES = "scores/HashJudge.jsonl"
-
 
 @dataclass(kw_only=True)
 class InvertEditor(Editor):
@@ -133,11 +131,11 @@ def held(run: Path) -> dict[str, bytes]:
     }
 
 
-def recorded(state: State, prefix: str, merged: str) -> set[str]:
-    """The pairs of a stage that have a whole record in this state, with their image if it names one."""
+def records(state: State) -> set[str]:
+    """`<stage> <pair>` for each whole record in this state, with its image if it names one."""
     found: set[str] = set()
     for name, data in state.files.items():
-        if not (name == merged or name.startswith(f"parts/{prefix}.")):
+        if not name.endswith(".jsonl") or name == "pairs.jsonl":
             continue
         for line in data.splitlines():
             try:
@@ -146,7 +144,7 @@ def recorded(state: State, prefix: str, merged: str) -> set[str]:
                 continue
             image = state.files.get(row.get("image"))
             if "image" not in row or (image and hashlib.sha256(image).hexdigest() == row["sha256"]):
-                found.add(row["pair_id"])
+                found.add(f"{'edit' if 'image' in row else 'score'} {row['pair_id']}")
     return found
 
 
@@ -167,24 +165,24 @@ def undisturbed(benchmark, run) -> tuple[list[Op], dict[str, bytes]]:
 
 def test_the_trace_makes_the_run_again(undisturbed, tmp_path):
     ops, end = undisturbed
-    last = states(ops)[-1]
+    last, safe = states(ops, records)[-1]
     last.lay_out(tmp_path)
     assert held(tmp_path) == end
+    assert safe == {f"{stage} dot{number}" for stage in ("edit", "score") for number in range(3)}
     assert len(ops) > 100
     assert {op.kind for op in ops} >= {"mkdir", "rmdir", "create", "write", "sync", "rename", "remove"}
 
 
 def test_after_a_crash_anywhere_the_same_command_makes_the_same_run(benchmark, undisturbed, run):
     ops, end = undisturbed
-    every = states(ops)
-    for number, state in enumerate(every):
+    every = states(ops, records)
+    for number, (state, safe) in enumerate(every):
         shutil.rmtree(run)
         state.lay_out(run)
         made, asked = launch(benchmark, run)
         assert held(run) == end, f"state {number} of {len(every)}: {sorted(state.files)}"
-        again = set(made) & recorded(state, "edit", "manifest.jsonl")
-        again |= set(asked) & recorded(state, "score-HashJudge", SCORES)
-        assert not again, f"state {number}: {again} had a record"
+        again = safe & {f"edit {pair_id}" for pair_id in made} | safe & {f"score {pair_id}" for pair_id in asked}
+        assert not again, f"state {number}: made again though recorded: {again}"
     assert len(every) > 100
 
 
