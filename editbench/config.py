@@ -128,7 +128,10 @@ def settings(plugin: Editor | Judge) -> dict[str, Any]:
     kind = type(plugin)
     if not dataclasses.is_dataclass(plugin):
         raise UsageError(f"{kind.__module__}.{kind.__qualname__} must be a dataclass: its fields are its settings")
-    public = kind.__module__.rpartition(".")[0] if kind.__module__.startswith("editbench.") else kind.__module__
+    package = kind.__module__.rpartition(".")[0]
+    # ours are named by the package that exports them, which stays when a module moves
+    exported = package.startswith("editbench.") and hasattr(sys.modules[package], kind.__qualname__)
+    public = package if exported else kind.__module__
     init_args = {item.name: getattr(plugin, item.name) for item in dataclasses.fields(plugin) if item.init}
     return {"class_path": f"{public}.{kind.__qualname__}", "init_args": init_args}
 

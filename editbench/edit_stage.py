@@ -75,11 +75,12 @@ def _plan(config: Config, run: RunDir, lease: Lease) -> dict[str, Any]:
     if not config.check:
         lease.take()
     _refuse_another_editor(config, run)
-    everything = load_pairs(path, language=config.language, images=config.images)
+    before = {pair.pair_id: pair for pair in read_records(run.pairs, Pair)}
+    known = {pair.source_sha256 for pair in before.values()}
+    everything = load_pairs(path, language=config.language, images=config.images, known=known)
     selected = select(everything, limit=config.limit, categories=config.categories or None)
     if not selected:
         raise UsageError(f"--categories {','.join(config.categories)}: {path} has no pair of these")
-    before = {pair.pair_id: pair for pair in read_records(run.pairs, Pair)}
     pairs = _with_earlier(run, before.keys(), everything, selected)
 
     seeds = {pair.pair_id: seed_for(config.seed, pair.pair_id) for pair in pairs}

@@ -62,10 +62,15 @@ class Lease:
 
     def _make(self, mine: bytes) -> bool:
         try:
-            with self._path.open("xb") as file:
-                file.write(mine)
+            file = self._path.open("xb")
         except FileExistsError:
             return False
+        try:
+            with file:
+                file.write(mine)
+        except OSError:
+            self._path.unlink()  # or the next launch would wait for a holder that cannot be told
+            raise
         return True
 
     def _read(self) -> tuple[bytes, int]:

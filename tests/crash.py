@@ -50,6 +50,9 @@ class Recorder:
         name = os.path.relpath(full, self._root)
         return None if name.startswith(("..", "logs")) else name
 
+    def forget(self, handle: int) -> None:
+        self._names.pop(handle, None)
+
     def do(self, op: Op, act: Callable[[Op], Any]) -> Any:
         with self._lock:
             number = len(self.ops)
@@ -105,6 +108,11 @@ class _File(io.FileIO):
     def __init__(self, recorder: Recorder, name: str, path: str, mode: str):
         super().__init__(path, mode)
         self._recorder, self._below = recorder, name
+
+    def close(self) -> None:
+        if not self.closed:
+            self._recorder.forget(self.fileno())  # its number goes to whatever is opened next
+        super().close()
 
     def write(self, data: Any) -> int:
         written = super().write

@@ -1,15 +1,16 @@
-"""Measure speed on this machine, with random weights: no model hub, no benchmark file.
+"""Measure speed and growth on this machine: no model hub, no benchmark file.
 
 python -m editbench.bench edit --out edit.json          # the editor at its real size; one GPU of 80 GB
 python -m editbench.bench judge --out judge.json        # the judge at its real size; one GPU of 80 GB
 python -m editbench.bench edit --small                  # the same steps with a tiny model, also without a GPU
+python -m editbench.bench scale 1000 10000 100000       # every stage by number of pairs; no GPU
 """
 
 import argparse
 import sys
 from importlib import import_module
 
-_BENCHMARKS = ("edit", "judge")
+_BENCHMARKS = ("edit", "judge", "scale")
 
 
 def main() -> None:

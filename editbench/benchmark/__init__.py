@@ -30,12 +30,20 @@ from editbench.records import Category, Language, Pair
 __all__ = ["load_pairs", "parse_category", "read_sources", "select"]
 
 
-def load_pairs(path: Path, *, language: Language, images: Path | None = None) -> list[Pair]:
+def load_pairs(
+    path: Path, *, language: Language, images: Path | None = None, known: Collection[str] = ()
+) -> list[Pair]:
     """Read a whole benchmark and check all of it: every field, and that every image decodes.
 
     Paths in a row start from `images`, or from the file's own folder, and stay below it. A `.json` list is read
     item by item: 270 items with 1.9 MB of base64 each (1472 × 1104 PNG), 0.52 GB in all, took the process from 33 MB
     to a peak of 77 MB (`ru_maxrss` of a fresh process before and after the call) and 18 s of one core.
+
+    Args:
+        path: the benchmark.
+        language: of the texts.
+        images: the folder that paths start from; None: the file's own.
+        known: hashes of sources that were found to decode before; these are not decoded again.
 
     Raises:
         UsageError: all defects at once, a line each: file, row (an item's number from 1; in JSONL and CSV the
@@ -46,7 +54,7 @@ def load_pairs(path: Path, *, language: Language, images: Path | None = None) ->
     seen: dict[str, tuple[int, str]] = {}
     for row in rows(path, images, defects):
         row.check_id(seen)
-        pair = row.pair(language)
+        pair = row.pair(language, known)
         if pair is not None:
             pairs.append(pair)
     if not pairs:
@@ -71,7 +79,7 @@ def read_sources(path: Path, pair_ids: Collection[str], *, images: Path | None =
         source = row.source()
         defects.raise_if_any()
         if source is not None:
-            yield row.pair_id, source[1]
+            yield row.pair_id, source
         wanted.remove(row.pair_id)
         if not wanted:
             return

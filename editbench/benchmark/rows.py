@@ -2,11 +2,12 @@
 
 import base64
 import codecs
+import functools
 import hashlib
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from PIL.Image import Image
@@ -80,11 +81,11 @@ class Row:
             same = "is also the id" if other == self.pair_id else f"would be one file name with {shown(other)}, the id"
             self._wrong(field, f"{same} of row {number}; give each row its own")
 
-    def pair(self, language: Language) -> Pair | None:
+    def pair(self, language: Language, known: Collection[str] = ()) -> Pair | None:
         """The row as a pair, or None and its defects."""
         category = self._category()
         instruction = self._instruction(language)
-        source = self.source()
+        source = self._source_sha256(known)
         reference = self._text("reference")
         if reference is not None:
             self._picture("reference", self._file("reference", reference))
@@ -95,7 +96,7 @@ class Row:
             pair_id=self.pair_id,
             category=category,
             instruction=instruction,
-            source_sha256=hashlib.sha256(source[0]).hexdigest(),
+            source_sha256=source,
             rationale=self._text(*_IN_LANGUAGE["rationale"][language]),
             description=self._text(*_IN_LANGUAGE["description"][language]),
             difficulty=self._text("difficulty"),
@@ -104,14 +105,24 @@ class Row:
             reference=reference,
         )
 
-    def source(self) -> tuple[bytes, Image] | None:
-        """The source's encoded bytes and its pixels; can be asked once, for the base64 text is let go."""
+    def source(self) -> Image | None:
+        """The source's pixels; can be asked once, for the base64 text is let go."""
+        name, data = self._source_bytes()
+        return self._picture(name, data)
+
+    def _source_sha256(self, known: Collection[str]) -> str | None:
+        """The hash of the source's encoded bytes, if they decode."""
+        name, data = self._source_bytes()
+        if data is None:
+            return None
+        digest = hashlib.sha256(data).hexdigest()
+        return digest if digest in known or self._picture(name, data) is not None else None
+
+    def _source_bytes(self) -> tuple[str, bytes | None]:
         name = next((name for name in _SOURCE if self._text(name)), None)
         if name is None:
-            return self._missing(_SOURCE, _SOURCE[not self._as_mission], "give the source image")
-        data = self._base64(name) if name == "src_img_b64" else self._file(name, self._fields[name])
-        image = self._picture(name, data)
-        return None if data is None or image is None else (data, image)
+            return "", self._missing(_SOURCE, _SOURCE[not self._as_mission], "give the source image")
+        return name, self._base64(name) if name == "src_img_b64" else self._file(name, self._fields[name])
 
     def _wrong(self, field: str, message: str) -> None:
         self._bad.add(field)
@@ -164,7 +175,7 @@ class Row:
     def _file(self, name: str, path: str) -> bytes | None:
         if _URL.match(path):
             return self._wrong(name, f"{shown(path)} is a URL; download the image and give its path")
-        root = os.path.realpath(self._folder)
+        root = _real(self._folder)
         full = os.path.realpath(os.path.join(root, path))
         if os.path.isabs(path) or os.path.commonpath((root, full)) != root:
             return self._wrong(name, f"{shown(path)} leaves the folder {self._folder}; give a path below it")
@@ -231,3 +242,8 @@ def _stem(path: str) -> str:
 
 def _normal(text: str) -> str:
     return unicodedata.normalize("NFC", text)
+
+
+@functools.cache
+def _real(folder: Path) -> str:
+    return os.path.realpath(folder)
