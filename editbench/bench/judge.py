@@ -51,7 +51,6 @@ class _Bench:
             self._part(f"stock generate, {batch} pairs, {new} tokens", partial(self._stock, batch, new))
         self._part("stock forward, 1 pair", self._stock_forward)
         self._part("stock, replies that differ by batch", partial(self._differing, self._stock_tokens))
-        stock = dict(self._model.get_experts_implementation())
         ours = Qwen3VL(self._model)
         self._part("ours, one forward", partial(self._forwards, ours))
         self._part("ours, pieces of a forward", partial(self._pieces, ours))
@@ -60,25 +59,15 @@ class _Bench:
         self._part("ours, replies that differ by batch", partial(self._differing, partial(self._tokens, ours)))
         if self._device == "cuda":
             self._levers(ours)
-        self._model.set_experts_implementation(stock)
 
     def _levers(self, ours: Qwen3VL) -> None:
-        """On a GPU only; a capture that fails may take the context with it, so the doubtful one is the last."""
+        """Each one taken away, on a GPU."""
         ours._slots = None  # its memory is the next ones'
-        for experts, graphs in (("kernel", True), ("kernel", False), ("batched_mm", True), ("grouped_mm", False)):
-            name = f"step of 32, {experts}" + ", as a graph" * graphs
-            self._part(name, partial(self._step, 32, graphs=graphs, experts=experts))
-        plain = Qwen3VL(self._model, graphs=False, experts="grouped_mm")
-        self._part("ours without graph and kernel, 32 pairs, 6 tokens", partial(self._ours, plain, 32, 6))
-        plain._slots = None
         self._part("kernels of a forward", lambda: self._profile(lambda: ours.logits(self._prompts[:1])))
-        for compiled in (("look",), ("heads",), ("look", "heads", "after")):
-            name = f"one forward, {' '.join(compiled)} compiled"
-            self._part(name, partial(self._compiled, compiled))
-        self._part("step of 32, grouped_mm, as a graph", partial(self._step, 32, graphs=True, experts="grouped_mm"))
-
-    def _compiled(self, compiled: tuple[str, ...]) -> dict[str, Any]:
-        return self._forwards(Qwen3VL(self._model, compiled=compiled))
+        self._part("one forward, not compiled", lambda: self._forwards(Qwen3VL(self._model, compiled=False)))
+        for experts, graphs in (("grouped_mm", True), ("grouped_mm", False), ("batched_mm", True)):
+            name = f"step of 32, {experts}" + ", as a graph" * graphs
+            self._part(name, partial(self._step, 32, experts, graphs=graphs))
 
     def _part(self, name: str, measure: Callable[[], dict[str, Any]]) -> None:
         if any(piece in name for piece in self._args.only):
@@ -89,11 +78,10 @@ class _Bench:
             self._model = random_judge.model(self._device, small=self._args.small, num_layers=self._args.layers)
 
         took_s = seconds(make, self._device)
-        ours = Qwen3VL(self._model, experts="grouped_mm")
+        ours = Qwen3VL(self._model)
         most = max(batch for batch, _ in map(_sizes, [*self._args.ours, *self._args.stock, f"{_NUM_COMPARED}x1"]))
         self._inputs = [random_judge.inputs(self._model, number, side=self._side) for number in range(most)]
         self._prompts = [ours.prompt(row) for row in self._inputs]
-        self._model.set_experts_implementation("grouped_mm")
         lengths = [len(prompt.ids) for prompt in self._prompts]
         return {
             "took_s": took_s,
@@ -127,7 +115,6 @@ class _Bench:
 
         figures: dict[str, Any] = timed(forward, self._device, num_calls=self._args.calls)
         figures["ours_from_stock"] = distance(Qwen3VL(self._model).logits(self._prompts[:1]), forward())
-        self._model.set_experts_implementation("grouped_mm")
         return figures
 
     def _forwards(self, ours: Qwen3VL) -> dict[str, Any]:
@@ -173,14 +160,18 @@ class _Bench:
         first = [a[0] != b[0] for a, b in zip(alone, together, strict=True)]
         return {"replies": len(differ), "differ": sum(differ), "differ_in_first_token": sum(first)}
 
-    def _step(self, batch: int, **settings: Any) -> dict[str, Any]:
+    def _step(self, batch: int, experts: str, *, graphs: bool) -> dict[str, Any]:
         """One token more of each of so many replies."""
-        ours = Qwen3VL(self._model, **settings)
-        with torch.inference_mode():
-            slots = ours._room(batch, self._prompts[0].ids.shape[0] + 128)
-            slots.mask.fill_(True)
-            slots.at.zero_()
-            return timed(lambda: ours._next(slots), self._device, num_calls=20)
+        ours = Qwen3VL(self._model, graphs=graphs)
+        self._model.set_experts_implementation(experts)
+        try:
+            with torch.inference_mode():
+                slots = ours._room(batch, self._prompts[0].ids.shape[0] + 128)
+                slots.mask.fill_(True)
+                slots.at.zero_()
+                return timed(lambda: ours._next(slots), self._device, num_calls=20)
+        finally:
+            self._model.set_experts_implementation("grouped_mm")
 
     def _profile(self, call: Callable[[], Any]) -> dict[str, Any]:
         """The kernels that take most, milliseconds."""

@@ -3,17 +3,17 @@
 A prompt that is read alone needs no padding and no mask, so what the judge makes of it is the same in any batch; the
 batch begins where it pays, at the replies, whose every step reads the weights once for all of them. Beside the stock
 model: positions and picture grids are worked out ahead on the CPU, where they cost no wait for the GPU; equal pictures
-share one attention; while writing, the experts' weights are read where they lie (`generate` copies eight a token); and
-on a GPU a step is one CUDA graph.
+share one attention; the experts stay `grouped_mm` while writing, where `generate` copies eight a token; and on a GPU
+the reading is compiled and each step of the writing is one CUDA graph. The figures of each: `editbench/bench/judge.md`.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Any
 
-Experts = Literal["kernel", "grouped_mm", "batched_mm"]
-"""How the experts of few tokens are multiplied: by a kernel of ours, or by one of transformers' ways."""
-_FEW_TOKENS = 128
+from editbench.judges.slots import Slots
+
 _COLUMNS = 256  # the cache's length grows by so many, so that one graph serves prompts of different lengths
 
 
@@ -40,14 +40,13 @@ class Qwen3VL:
         kind = getattr(model.config, "model_type", "")
         return kind in ("qwen3_vl", "qwen3_vl_moe") and len({weight.device for weight in model.parameters()}) == 1
 
-    def __init__(self, model: Any, *, graphs: bool = True, experts: Experts = "kernel", compiled: tuple[str, ...] = ()):
+    def __init__(self, model: Any, *, compiled: bool = True, graphs: bool = True):
         """Wrap the model; the weights are shared. The settings matter on a GPU only.
 
         Args:
             model: in evaluation mode.
-            graphs: replay a step as a CUDA graph.
-            experts: how they are multiplied while writing, if the model has any.
-            compiled: which pieces Inductor is to make: `look`, `heads`, `after`.
+            compiled: while reading prompts, let Inductor fuse what stands between the large products.
+            graphs: while writing, replay each step as a CUDA graph.
 
         """
         import torch
@@ -56,14 +55,12 @@ class Qwen3VL:
         self._device = model.device
         on_gpu = self._device.type == "cuda"
         self._graphs = graphs and on_gpu
-        if on_gpu and hasattr(self._words.config, "num_experts"):
-            model.set_experts_implementation(_experts(experts))
-        pieces: dict[str, Callable[..., Any]] = {"look": _look, "heads": _heads, "after": _after}
-        self._look, self._heads, self._after = (
-            torch.compile(piece, dynamic=True) if name in compiled else piece for name, piece in pieces.items()
-        )
-        self._grids: dict[tuple[tuple[int, int], ...], tuple[Any, ...]] = {}
-        self._slots: _Slots | None = None
+        # one compilation a piece serves every layer and every length
+        fused: Any = partial(torch.compile, dynamic=True) if compiled and on_gpu else lambda piece: piece
+        self._heads, self._after = fused(_heads), fused(_after)
+        self._picture_heads, self._picture_after = fused(_picture_heads), fused(_picture_after)
+        self._grids: dict[tuple[tuple[int, int], ...], tuple[Any, Any, Any, Any]] = {}
+        self._slots: Slots | None = None
 
     def prompt(self, inputs: Any) -> Prompt:
         """What a processor made of one question, on the CPU, as `logits` and `write` take it; may run in a thread."""
@@ -128,7 +125,7 @@ class Qwen3VL:
                 first += [logits] * number
             return self._go_on(slots, torch.cat(first), longest, choose, ended, max_new_tokens)
 
-    def _go_on(self, slots: "_Slots", logits: Any, at: int, choose: Any, ended: Any, max_new_tokens: int) -> Any:
+    def _go_on(self, slots: Slots, logits: Any, at: int, choose: Any, ended: Any, max_new_tokens: int) -> Any:
         replies: list[list[int]] = [[] for _ in logits]
         going = set(range(len(replies)))
         slots.at.fill_(at)
@@ -145,20 +142,20 @@ class Qwen3VL:
             logits = self._next(slots)[: len(replies)]
         return replies
 
-    def _room(self, num_rows: int, num_columns: int) -> "_Slots":
+    def _room(self, num_rows: int, num_columns: int) -> Slots:
         """Keys and values for so many, the last ones again where they have the room."""
         columns = -(-num_columns // _COLUMNS) * _COLUMNS
         held = self._slots
         # half of the rows idle would cost more than a new cache, and a batch was halved because there was no room
         if held is None or not num_rows <= held.num_rows < 2 * num_rows or held.num_columns < columns:
             held = self._slots = None  # or the old and the new would stand in memory together
-            held = _Slots(self._words.config, num_rows, columns, self._model)
+            held = Slots(self._words.config, num_rows, columns, self._model)
             if self._graphs:
                 held.capture(self._step)
             self._slots = held
         return held
 
-    def _read(self, prompt: Prompt, slots: "_Slots | None", row: int, start: int) -> Any:
+    def _read(self, prompt: Prompt, slots: Slots | None, row: int, start: int) -> Any:
         """The logits after a prompt, (1, vocabulary); its keys and values into a row, from a column on."""
         import torch
 
@@ -182,13 +179,13 @@ class Qwen3VL:
                 hidden = hidden.index_add(1, where, deep[number][None].to(hidden.dtype))
         return self._model.lm_head(self._words.norm(hidden[:, -1])).float()
 
-    def _next(self, slots: "_Slots") -> Any:
+    def _next(self, slots: Slots) -> Any:
         if slots.graph is None:
             return self._step(slots)
         slots.graph.replay()
         return slots.logits
 
-    def _step(self, slots: "_Slots") -> Any:
+    def _step(self, slots: Slots) -> Any:
         """One token of every row, read and cached; the logits after it. Nothing here waits for the GPU."""
         import torch
 
@@ -196,7 +193,7 @@ class Qwen3VL:
         hidden = self._words.embed_tokens(slots.tokens)[:, None]
         turns = self._words.rotary_emb(hidden, slots.positions.view(1, -1, 1).expand(3, -1, -1))
         for number, layer in enumerate(self._words.layers):
-            query, keys, values = self._heads(layer, hidden, turns)
+            query, keys, values = _heads(layer, hidden, turns)
             slots.keys[number].index_copy_(2, slots.at, keys)
             slots.values[number].index_copy_(2, slots.at, values)
             # the heads that share keys stand as rows of one query, so no key is copied eight times
@@ -204,7 +201,7 @@ class Qwen3VL:
             seen = torch.nn.functional.scaled_dot_product_attention(
                 grouped, slots.keys[number], slots.values[number], attn_mask=slots.mask
             )
-            hidden = self._after(layer, hidden, seen.flatten(1, 2)[:, :, None])
+            hidden = _after(layer, hidden, seen.flatten(1, 2)[:, :, None])
         slots.at += 1
         slots.positions += 1
         return self._model.lm_head(self._words.norm(hidden[:, -1])).float()
@@ -212,19 +209,20 @@ class Qwen3VL:
     def _see(self, prompt: Prompt) -> tuple[Any, list[Any]]:
         """The pictures' tokens (tokens, width), and the ones that deeper layers add."""
         visual = self._visual
-        taps, weights, turns = self._grid(prompt.sizes)
+        taps, weights, cos, sin = self._grid(prompt.sizes)
         hidden = visual.patch_embed(prompt.pixels.to(self._device, non_blocking=True))
         hidden = hidden + (visual.pos_embed(taps) * weights[:, :, None]).sum(1).to(hidden.dtype)
         lengths = [rows * columns for rows, columns in prompt.sizes]
         deep: list[Any] = []
         for number, block in enumerate(visual.blocks):
-            hidden = self._look(block, hidden, turns, lengths)
+            query, keys, values = self._picture_heads(block, hidden, cos, sin)
+            hidden = self._picture_after(block, hidden, _attend(query, keys, values, lengths))
             if number in visual.deepstack_visual_indexes:
                 merger = visual.deepstack_merger_list[visual.deepstack_visual_indexes.index(number)]
                 deep.append(merger(hidden))
         return visual.merger(hidden), deep
 
-    def _grid(self, sizes: tuple[tuple[int, int], ...]) -> tuple[Any, ...]:
+    def _grid(self, sizes: tuple[tuple[int, int], ...]) -> tuple[Any, Any, Any, Any]:
         """For pictures of these sizes: the learnt positions' taps and weights, and the rotary turns."""
         import torch
         from transformers.vision_utils import get_vision_interpolation_indices_and_weights, get_vision_position_ids
@@ -241,64 +239,9 @@ class Qwen3VL:
             )
             at = get_vision_position_ids(grids, visual.spatial_merge_size).to(self._device)
             weights = weights.to(self._device)
-            turns = visual.rotary_pos_emb(weights, at)
-            self._grids[sizes] = (taps.to(self._device), weights, tuple(turn[:, None].float() for turn in turns))
+            cos, sin = (turn[:, None].float() for turn in visual.rotary_pos_emb(weights, at))
+            self._grids[sizes] = (taps.to(self._device), weights, cos, sin)
         return self._grids[sizes]
-
-
-class _Slots:
-    """Keys and values of some replies, prompts ending at one column, and all else that a step reads and writes."""
-
-    def __init__(self, config: Any, num_rows: int, num_columns: int, model: Any):
-        import torch
-
-        self.num_rows, self.num_columns = num_rows, num_columns
-        shape = (num_rows, config.num_key_value_heads, num_columns, config.head_dim)
-        layers = range(config.num_hidden_layers)
-        self.keys = [torch.zeros(shape, dtype=model.dtype, device=model.device) for _ in layers]
-        self.values = [torch.zeros(shape, dtype=model.dtype, device=model.device) for _ in layers]
-        self.mask = torch.ones(num_rows, 1, 1, num_columns, dtype=torch.bool, device=model.device)
-        self.tokens = torch.zeros(num_rows, dtype=torch.long, device=model.device)
-        self.positions = torch.zeros(num_rows, dtype=torch.long, device=model.device)
-        self.at = torch.zeros(1, dtype=torch.long, device=model.device)
-        self.graph: Any = None
-        self.logits: Any = None
-
-    def capture(self, step: Callable[["_Slots"], Any]) -> None:
-        """Record a step as a graph, after two runs on empty rows, which allocate what a capture must not."""
-        import torch
-
-        aside = torch.cuda.Stream()
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
-            for _ in range(2):
-                step(self)
-        torch.cuda.current_stream().wait_stream(aside)
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
-            self.logits = step(self)
-
-    def copy(self, row: int, number: int, start: int, end: int) -> None:
-        """The row's keys and values to the rows after it, `number` with itself."""
-        for cached in (*self.keys, *self.values):
-            cached[row + 1 : row + number, :, start:end] = cached[row, :, start:end]
-
-
-def _experts(few: Experts) -> str:
-    """Register with transformers a way to multiply experts, `grouped_mm` but for few tokens, and return its name."""
-    from transformers.integrations import moe
-
-    ways: dict[str, Any] = {"grouped_mm": moe.grouped_mm_experts_forward, "batched_mm": moe.batched_mm_experts_forward}
-    if few == "kernel":
-        from editbench.judges.expert_kernel import few_tokens
-
-        ways["kernel"] = few_tokens
-
-    def forward(module: Any, hidden: Any, *routed: Any) -> Any:
-        return ways[few if len(hidden) <= _FEW_TOKENS else "grouped_mm"](module, hidden, *routed)
-
-    moe.ALL_EXPERTS_FUNCTIONS.register(f"editbench_{few}", forward)
-    return f"editbench_{few}"
 
 
 def _heads(layer: Any, hidden: Any, turns: Any) -> tuple[Any, Any, Any]:
@@ -319,21 +262,29 @@ def _after(layer: Any, hidden: Any, seen: Any) -> Any:
     return hidden + layer.mlp(layer.post_attention_layernorm(hidden))
 
 
-def _look(block: Any, hidden: Any, turns: Any, lengths: list[int]) -> Any:
-    """One block of the vision tower; each picture sees itself, and equal ones are one batch."""
+def _picture_heads(block: Any, hidden: Any, cos: Any, sin: Any) -> tuple[Any, Any, Any]:
+    """Of a block of the vision tower, (patches, heads, width of a head)."""
+    attention = block.attn
+    query, keys, values = attention.qkv(block.norm1(hidden)).unflatten(-1, (3, attention.num_heads, -1)).unbind(1)
+    query, keys = ((x.float() * cos + _half_turned(x.float()) * sin).to(x.dtype) for x in (query, keys))
+    return query, keys, values
+
+
+def _attend(query: Any, keys: Any, values: Any, lengths: list[int]) -> Any:
+    """Each picture sees itself, (patches, width); equal ones are one batch."""
     import torch
 
-    attention, (cos, sin) = block.attn, turns
-    qkv = attention.qkv(block.norm1(hidden)).unflatten(-1, (3, attention.num_heads, -1))
-    query, keys = ((x.float() * cos + _half_turned(x.float()) * sin).to(x.dtype) for x in (qkv[:, 0], qkv[:, 1]))
     attend = torch.nn.functional.scaled_dot_product_attention
     if len(set(lengths)) == 1:
-        parts = [tuple(x.unflatten(0, (len(lengths), -1)).transpose(1, 2) for x in (query, keys, qkv[:, 2]))]
+        parts = [tuple(x.unflatten(0, (len(lengths), -1)).transpose(1, 2) for x in (query, keys, values))]
     else:
-        split = zip(*(x.split(lengths) for x in (query, keys, qkv[:, 2])), strict=True)
+        split = zip(*(x.split(lengths) for x in (query, keys, values)), strict=True)
         parts = [tuple(x[None].transpose(1, 2) for x in part) for part in split]
-    seen = torch.cat([attend(*part).transpose(1, 2).flatten(2).flatten(0, 1) for part in parts])
-    hidden = hidden + attention.proj(seen)
+    return torch.cat([attend(*part).transpose(1, 2).flatten(2).flatten(0, 1) for part in parts])
+
+
+def _picture_after(block: Any, hidden: Any, seen: Any) -> Any:
+    hidden = hidden + block.attn.proj(seen)
     return hidden + block.mlp(block.norm2(hidden))
 
 

@@ -1,7 +1,9 @@
 """Judges that are vision-language models of transformers."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from shutil import which
 from threading import Lock
 from typing import Any, ClassVar, Literal
 
@@ -13,6 +15,8 @@ from editbench.judges.qwen3_vl import Prompt, Qwen3VL
 from editbench.judges.sampling import Draws, processor
 from editbench.rubric import Question, is_settled
 from editbench.world import World
+
+log = logging.getLogger(__name__)
 
 _MOST_ROWS = 64
 _SHARE = 0.6  # of the free memory: what reading a prompt takes meanwhile must fit beside
@@ -47,8 +51,10 @@ class QwenVL(Judge):
     """Of the draws that `--repeats` asks for; above 0."""
     device_map: str = "auto"
     """How accelerate spreads the weights over this process's GPUs."""
+    compiled: bool = True
+    """Whether Qwen3-VL's forward is fused by Inductor, on a GPU; it changes a reply only as rounding can."""
 
-    neutral: ClassVar[frozenset[str]] = frozenset({"device_map"})
+    neutral: ClassVar[frozenset[str]] = frozenset({"device_map", "compiled"})
     offers: ClassVar[frozenset[Way]] = frozenset({"samples", "probabilities"})
 
     def __post_init__(self) -> None:
@@ -95,10 +101,16 @@ class QwenVL(Judge):
     def adopt(self, model: Any, processor: Any) -> None:
         """Judge with a model and a processor that are loaded already."""
         self._model, self._processor = model, processor
-        self._fast = Qwen3VL(model) if Qwen3VL.takes(model) else None
+        self._fast = Qwen3VL(model, compiled=self._can_compile()) if Qwen3VL.takes(model) else None
         self._tokenizing = Lock()  # a fast tokenizer may not be used by two threads while it sets its padding
         ends = model.generation_config.eos_token_id
         self._ends: set[int] = set(ends) if isinstance(ends, list) else {ends}
+
+    def _can_compile(self) -> bool:
+        found = any(map(which, ("cc", "gcc", "clang")))
+        if self.compiled and not found and self._model.device.type == "cuda":
+            log.warning("No C compiler, which Inductor needs: the judge takes half as long again (install gcc).")
+        return self.compiled and found
 
     def num_at_once(self) -> int | None:
         """As many as have their keys and values in the free memory, 64 at most; None where `generate` keeps them."""
