@@ -37,16 +37,9 @@ run() { # run <command …>: to its end, also when a signal breaks off the waiti
 }
 
 # Torch is asked, not nvidia-smi: it knows CUDA_VISIBLE_DEVICES, MIG and ROCm.
-read -r gpus gib < <(python - <<'PYTHON'
-import torch
-sizes = [torch.cuda.get_device_properties(gpu).total_memory for gpu in range(torch.cuda.device_count())]
-print(len(sizes), min(sizes, default=0) // 2**30)
-PYTHON
-)
+gpus=$(python -c 'import torch; print(torch.cuda.device_count())')
 editors=${NUM_EDITORS:-$((gpus > 0 ? gpus : 2))}
-# The default judge has 58 GiB of weights: one a GPU where that fits, else one over all of them.
-judges=${NUM_JUDGES:-$((gpus == 0 ? 2 : gib >= 70 ? gpus : 1))}
-echo "$gpus GPUs: $editors processes edit, then $judges judge." >&2
+echo "$gpus GPUs: $editors processes edit." >&2
 
 # torchrun ends with 1 whatever its processes end with: what rank 0 had to say stands in this file.
 EDITBENCH_VERDICT=$(mktemp)
@@ -74,6 +67,9 @@ stage() { # stage <processes> <script> <arguments>
 
 run python "$here/edit.py" "$@" --check
 stage "$editors" "$here/edit.py" "$@"
+# After editing, so that the run's own config.yaml names the judge where the arguments do not.
+judges=${NUM_JUDGES:-$(PYTHONPATH=$here${PYTHONPATH:+:$PYTHONPATH} python -m editbench.replicas "$@")}
+if ((stopped)); then exit "$stopped"; fi
 stage "$judges" "$here/score.py" "$@"
 if [[ ${PET_NODE_RANK:-${SLURM_NODEID:-0}} == 0 ]]; then
     run python "$here/report.py" "$@"

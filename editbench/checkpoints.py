@@ -1,5 +1,6 @@
 """Where a model's files are: a hub id, a local directory, or something that the package itself ships."""
 
+import json
 from pathlib import Path
 
 from editbench.errors import UsageError
@@ -40,3 +41,44 @@ def check_checkpoint(model: str, index: str, *, option: str) -> None:
     if not (path / index).is_file():
         found = ", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "nothing"
         raise UsageError(f"{option} {model}: no {index} there (found: {found}); name the checkpoint's own directory")
+
+
+def weight_bytes(model: str, revision: str | None, item_bytes: int) -> int | None:
+    """What a transformers checkpoint takes once it is loaded, from its config and index alone.
+
+    Args:
+        model: as the user gave it.
+        revision: of a hub id.
+        item_bytes: of a weight as it will be loaded; the files may hold another type.
+
+    Returns:
+        Bytes; None where the files are not there and the hub does not answer.
+
+    """
+    config = _small_file(model, revision, "config.json")
+    index = _small_file(model, revision, "model.safetensors.index.json")
+    if config is None:
+        return None
+    if index is not None:
+        total: int = json.loads(index.read_text())["metadata"]["total_size"]
+    else:
+        weights = list(config.parent.glob("*.safetensors"))
+        if not weights:
+            return None
+        total = sum(path.stat().st_size for path in weights)
+    row = json.loads(config.read_text())
+    held = row.get("dtype") or row.get("torch_dtype") or row.get("text_config", {}).get("dtype")
+    return total * item_bytes // (4 if held == "float32" else 2)
+
+
+def _small_file(model: str, revision: str | None, name: str) -> Path | None:
+    folder = Path(locate(model))
+    if folder.is_dir():
+        return folder / name if (folder / name).is_file() else None
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(model, name, revision=revision))
+    except (HfHubHTTPError, LocalEntryNotFoundError):
+        return None  # whoever loads the model will be told more

@@ -20,7 +20,7 @@ LAYERS = [
     {"config", "verdict"},
     {"protocol"},
     {"demo", "edit_stage", "report_stage", "score_stage"},
-    {"bench", "command"},
+    {"bench", "command", "replicas"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.name != "__init__.py")

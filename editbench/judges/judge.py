@@ -57,6 +57,10 @@ class Judge(ABC):
             UsageError: a setting can't work; says what to do.
         """
 
+    def weight_bytes(self) -> int | None:
+        """What `load` will need for weights, told without loading; 0: nothing, None: not known."""
+        return None
+
     def load(self, world: World) -> str:
         """Get ready on this process's share of the GPUs, or on the CPU, once a process.
 

@@ -9,7 +9,6 @@ the reading is compiled and each step of the writing is one CUDA graph. The figu
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from editbench.judges.slots import Slots
@@ -55,10 +54,10 @@ class Qwen3VL:
         self._device = model.device
         on_gpu = self._device.type == "cuda"
         self._graphs = graphs and on_gpu
-        # one compilation a piece serves every layer and every length
-        fused: Any = partial(torch.compile, dynamic=True) if compiled and on_gpu else lambda piece: piece
-        self._heads, self._after = fused(_heads), fused(_after)
-        self._picture_heads, self._picture_after = fused(_picture_heads), fused(_picture_after)
+        pieces: tuple[Any, ...] = (_heads, _after, _picture_heads, _picture_after)
+        if compiled and on_gpu:  # one compilation a piece serves every layer and every length
+            pieces = tuple(torch.compile(piece, dynamic=True) for piece in pieces)
+        self._heads, self._after, self._picture_heads, self._picture_after = pieces
         self._grids: dict[tuple[tuple[int, int], ...], tuple[Any, Any, Any, Any]] = {}
         self._slots: Slots | None = None
 

@@ -7,7 +7,7 @@ from shutil import which
 from threading import Lock
 from typing import Any, ClassVar, Literal
 
-from editbench.checkpoints import check_checkpoint, locate, model_name
+from editbench.checkpoints import check_checkpoint, locate, model_name, weight_bytes
 from editbench.errors import UsageError
 from editbench.judges.judge import Judge, Reply, Way
 from editbench.judges.pictures import scaled
@@ -76,6 +76,10 @@ class QwenVL(Judge):
     def check(self) -> None:
         """The checkpoint is there, as far as can be seen without reading weights."""
         check_checkpoint(self.model, "config.json", option="--judge.init_args.model")
+
+    def weight_bytes(self) -> int | None:
+        """By the checkpoint's index."""
+        return weight_bytes(self.model, self.revision, 4 if self.dtype == "float32" else 2)
 
     def load(self, world: World) -> str:
         """Read the weights straight to this process's share of the GPUs."""

@@ -89,6 +89,10 @@ class Server(Judge):
             if not getattr(self, name) > 0:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be above 0")
 
+    def weight_bytes(self) -> int | None:
+        """None of ours: the server has them."""
+        return 0
+
     def load(self, world: World) -> str:
         """Make the client; no request yet."""
         from openai import OpenAI
