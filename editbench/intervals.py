@@ -1,6 +1,7 @@
 """Intervals of a mean over pairs that share their sources: whole sources are drawn, never single pairs."""
 
 import math
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -102,16 +103,18 @@ def bootstrap_interval(
     from scipy import stats  # half a second to import
 
     for method in ("BCa", "percentile"):
-        found = stats.bootstrap(
-            tuple(columns),
-            statistic,
-            paired=len(columns) > 1,
-            vectorized=vectorized,
-            n_resamples=num_resamples,
-            batch=1000,
-            method=method,
-            rng=np.random.default_rng(seed),
-        ).confidence_interval
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")  # that BCa is not defined is seen from its ends
+            found = stats.bootstrap(
+                tuple(columns),
+                statistic,
+                paired=len(columns) > 1,
+                vectorized=vectorized,
+                n_resamples=num_resamples,
+                batch=1000,
+                method=method,
+                rng=np.random.default_rng(seed),
+            ).confidence_interval
         low, high = float(found.low), float(found.high)
         if math.isfinite(low) and math.isfinite(high):
             return Interval(low=low, high=high, num_groups=num_groups, method=method)

@@ -1,19 +1,13 @@
 """The report stage: from the files of one run or several to the pages."""
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
-
-import yaml
 
 from editbench.config import Config
 from editbench.console import console, start_logging
-from editbench.controls import FOLDER
-from editbench.errors import UsageError
-from editbench.records import Edit, Score
 from editbench.report import render_table, write_report
 from editbench.run_dir import RunDir
-from editbench.summary import RunRecords
+from editbench.run_records import read_run
 from editbench.world import World
 
 log = logging.getLogger(__name__)
@@ -34,90 +28,12 @@ def report(config: Config, world: World) -> int:
         return 0
     start_logging(None, "report", world)
     runs = [RunDir(path) for path in config.run or (config.the_run,)]
-    records = [entry for run in runs for entry in _records(config, run)]
+    records = [entry for run in runs for entry in read_run(run, config.scores)]
     out = config.out or (runs[0].root if len(runs) == 1 else _beside(runs))
     page = write_report(records, out)
     console.print(render_table(records))
     log.info("Report: %s", page)
     return 0
-
-
-def _records(config: Config, run: RunDir) -> Iterator[RunRecords]:
-    pairs = tuple(run.read_pairs())
-    edits = run.latest(Edit, "edit", run.manifest)
-    names = run.score_names()
-    if config.scores is not None:
-        if config.scores not in names:
-            raise UsageError(f"--scores {config.scores}: {run.root} has {', '.join(names) or 'no scores'}")
-        names = [config.scores]
-    settings = yaml.safe_load(run.config.read_text())
-    shown = {
-        "benchmark": settings["benchmark"] or "embedded demo",
-        "editor": _line(settings["editor"]),
-        "language": settings["language"],
-        "seed": str(settings["seed"]),
-    }
-    if lossy := {mode for edit in edits.values() for mode in edit.modes} - {"fast"}:
-        shown["lossy mode"] = ", ".join(sorted(lossy))
-    for name in names or [None]:
-        scores: dict[str, Score] = {}
-        if name is not None:
-            found = run.latest(Score, f"score-{name}", run.scores(name))
-            # a score of an image that has been made anew since is not a score of what the page shows
-            scores = {key: score for key, score in found.items() if _current(score, edits.get(key))}
-            protocol = yaml.safe_load(run.protocol(name).read_text())
-            shown |= {
-                "judge": _line(protocol["judge"]),
-                "rubric": _way(protocol),
-            }
-        yield RunRecords(
-            name=run.name if len(names) < 2 else f"{run.name} · {name}",
-            root=run.root,
-            pairs=pairs,
-            sources={pair.pair_id: run.source(pair.pair_id).relative_to(run.root).as_posix() for pair in pairs},
-            edits=edits,
-            scores=scores,
-            settings=dict(shown),
-            controls=None if name is None else _controls(RunDir(run.root / FOLDER), name),
-        )
-
-
-def _controls(made: RunDir, name: str) -> RunRecords | None:
-    """What the judge of one score file said of the run's controls; None when it was not asked."""
-    if name not in made.score_names():
-        return None
-    edits = made.latest(Edit, "edit", made.manifest)
-    found = made.latest(Score, f"score-{name}", made.scores(name))
-    return RunRecords(
-        name=FOLDER,
-        root=made.root,
-        pairs=tuple(made.read_pairs()),
-        sources={},
-        edits=edits,
-        scores={key: score for key, score in found.items() if _current(score, edits.get(key))},
-        settings={},
-    )
-
-
-def _current(score: Score, edit: Edit | None) -> bool:
-    return edit is not None and score.edit_sha256 == edit.sha256
-
-
-def _way(protocol: dict[str, object]) -> str:
-    """How the judge was asked, in a line: two ways are two measures."""
-    parts = [str(protocol["rubric"]), f"judge sees {protocol['judge_sees']}"]
-    if "repeats" in protocol:
-        parts.append(f"mean of {protocol['repeats']} replies")
-    if "expected" in protocol:
-        parts.append("expected score")
-    return ", ".join(parts)
-
-
-def _line(plugin: dict[str, object]) -> str:
-    settings = plugin["init_args"]
-    assert isinstance(settings, dict)
-    given = ", ".join(f"{name} {value!r}" for name, value in settings.items() if value not in (None, {}, ""))
-    return f"{str(plugin['class_path']).rpartition('.')[2]} ({given})"
 
 
 def _beside(runs: list[RunDir]) -> Path:

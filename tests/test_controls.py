@@ -14,6 +14,7 @@ from editbench.edit_stage import edit
 from editbench.editors import Editor, Unchanged
 from editbench.health import CONTROLS, control_id, examine, findings
 from editbench.judges import Judge, Reply
+from editbench.records import CATEGORIES
 from editbench.report_stage import report
 from editbench.run_dir import RunDir
 from editbench.score_stage import score
@@ -73,17 +74,15 @@ def pictures(question):
     return [np.asarray(part, dtype=int) for part in question.content if not isinstance(part, str)]
 
 
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory):
-    """Ten drawn pairs, two a category, with a right edit of the first."""
-    folder = tmp_path_factory.mktemp("drawn")
+def draw_pairs(folder):
+    """Ten drawn pairs, two a category, with a right edit of all but the last."""
     draw = np.random.default_rng(0)
     rows = []
     for index in range(10):
         pixels = draw.integers(40, 250, (48, 64, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{index}.png")
-        category = ("physical", "environmental", "social", "causal", "referential")[index % 5]
-        row = {"id": f"p{index}", "source": f"{index}.png", "instruction": "Darken the sky.", "category": category}
+        row = {"id": f"p{index}", "source": f"{index}.png", "instruction": "Darken the sky."}
+        row["category"] = CATEGORIES[index % 5]
         if index < 9:
             pixels[:24] //= 2
             Image.fromarray(pixels).save(folder / f"right{index}.png")
@@ -92,6 +91,11 @@ def drawn(tmp_path_factory):
     path = folder / "bench.jsonl"
     path.write_text("".join(rows))
     return path
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    return draw_pairs(tmp_path_factory.mktemp("drawn"))
 
 
 def judged(drawn, folder, editor, judge):

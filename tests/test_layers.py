@@ -12,14 +12,14 @@ PACKAGE = Path(__file__).parent.parent / "editbench"
 LAYERS = [
     {"errors", "records", "signals"},
     {"checkpoints", "fast", "durable", "faults", "images", "intervals", "lease", "one_frame", "watchdog", "world"},
-    {"benchmark", "console", "rubrics", "run_dir", "summary"},
-    {"comparison", "rubric"},
+    {"benchmark", "console", "people", "rubrics", "run_dir", "summary"},
+    {"comparison", "correlation", "rubric"},
     {"health"},
     {"controls", "report"},
     {"editors", "judges"},
-    {"config", "verdict"},
+    {"config", "run_records", "verdict"},
     {"protocol"},
-    {"demo", "edit_stage", "report_stage", "score_stage"},
+    {"agreement", "demo", "edit_stage", "report_stage", "score_stage"},
     {"bench", "command", "replicas"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -204,7 +204,7 @@ def test_a_record_cannot_show_a_file_outside_its_run(tmp_path):
 
 def test_the_json_keeps_its_contract(told):
     document = json.loads((told["two"] / "report.json").read_text())
-    assert set(document) == {"schema", "runs", "comparisons", "differ"}
+    assert set(document) == {"schema", "runs", "comparisons", "differ", "judges"}
     assert document["schema"] == 1
     assert [run["name"] for run in document["runs"]] == ["qwen", "base $5 <b>"]
     for run in document["runs"]:
@@ -250,6 +250,20 @@ def test_runs_are_compared_and_what_makes_them_unlike_is_said_on_top(told, tmp_p
     for name in ("report.md", "report.html"):
         assert "differ in judge" in (tmp_path / name).read_text()
         assert "differ in" not in (told["two"] / name).read_text()
+
+
+def test_two_judges_of_one_run_are_held_against_each_other(told, tmp_path):
+    first = told["runs"][0]
+    other = {key: replace(s, value=None if s.value is None else 10 - s.value) for key, s in first.scores.items()}
+    write_report([replace(first, name="qwen · a"), replace(first, name="qwen · b", scores=other)], tmp_path)
+    document = json.loads((tmp_path / "report.json").read_text())
+    (judges,) = document["judges"]
+    assert document["comparisons"] == []
+    assert judges["agreement"]["spearman"]["value"] == pytest.approx(-1)
+    assert judges["agreement"]["pairwise"]["value"] == 0.0
+    sizes = [abs(far["first"] - far["second"]) for far in judges["furthest"]]
+    assert sizes == sorted(sizes, reverse=True)
+    assert "18 edits scored by both" in (tmp_path / "report.md").read_text()
 
 
 def test_an_empty_category_and_a_run_without_scores_have_null_means(tmp_path):

@@ -1,6 +1,7 @@
 """`report.json`: the numbers for programs. Its keys, version 1:
 
-    {"schema": 1, "runs": [RUN, …], "comparisons": [COMPARISON, …], "differ": [setting, …]}
+    {"schema": 1, "runs": [RUN, …], "comparisons": [COMPARISON, …], "differ": [setting, …],
+     "judges": [JUDGES, …]}
 
           differ            the settings, of benchmark, language, judge, rubric and lossy mode, that are not the same
                             in all runs: where there is one, the numbers are of different things
@@ -63,6 +64,14 @@
           p_corrected          by Holm over all overall (or all category) tests of this report, or null
           smallest_shown       the true difference that so many pairs show four times in five, or null
 
+    JUDGES  first, second   two score files of one run
+          agreement         {"num_items", "num_ordered", "spearman": ESTIMATE, "kendall", "pairwise"}: pairwise is the
+                            share of pairs of edits that the second orders as the first does; its ties count half
+          mean_difference   second minus first, or null
+          furthest          [{"pair_id", "first", "second"}] where they differ most
+
+    ESTIMATE  {"value": number or null, "interval", "interval_note"}
+
 A later version may add keys; one that changes or removes a key raises `schema`.
 """
 
@@ -85,6 +94,7 @@ def to_json(content: Content) -> bytes:
         "runs": [{**_run(told.run, told.summary), "judge": _health(told.health)} for told in content.runs],
         "comparisons": [_comparison(entry) for entry in content.comparisons],
         "differ": list(content.differ),
+        "judges": [asdict(entry) for entry in content.judges],
     }
     text = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
     return text.encode("utf-8", "backslashreplace")  # a lone surrogate becomes \udc80, which is JSON's own escape

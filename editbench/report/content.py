@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from editbench.comparison import Comparison, compare, unlike
+from editbench.correlation import TwoJudges, two_judges
 from editbench.health import Health, examine
 from editbench.summary import RunRecords, Summary, summarize
 
@@ -27,6 +28,8 @@ class Content:
     """Of each run with each later one."""
     differ: tuple[str, ...]
     """Settings that make the runs' numbers of different things."""
+    judges: tuple[TwoJudges, ...]
+    """Each two score files of one run."""
 
     @property
     def summaries(self) -> list[Summary]:
@@ -45,4 +48,5 @@ def tell(runs: Sequence[RunRecords]) -> Content:
         runs=tuple(Told(run=run, summary=summarize(run), health=examine(run)) for run in runs),
         comparisons=tuple(compare(runs)),
         differ=tuple(unlike(runs)),
+        judges=tuple(two_judges(runs)),
     )

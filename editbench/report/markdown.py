@@ -24,6 +24,10 @@ def to_markdown(content: Content, plots: dict[str, str]) -> str:
     if content.comparisons:
         parts += ["## Compared", *_compared(content.comparisons)]
     parts += ["## The judge", *_judges(content)]
+    for entry in content.judges:
+        parts += [f"### {text.markdown(entry.first)} and {text.markdown(entry.second)}", text.judges_agree(entry)]
+        rows = [[text.markdown(far.pair_id, 60), f"{far.first:.2f}", f"{far.second:.2f}"] for far in entry.furthest]
+        parts += [_table(["furthest apart", "first", "second"], rows)] if rows else []
     parts += ["## Without a score", *_failures(content)]
     parts += ["## Time", _time(summaries), "## Settings", *_settings(runs)]
     if plots:

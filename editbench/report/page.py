@@ -115,6 +115,7 @@ def to_page(content: Content, plots: Mapping[str, str], out: Path) -> str:
             several=content.several,
             differ=content.differ,
             comparisons=content.comparisons,
+            judges=content.judges,
             colors={run.name: COLORS[index % len(COLORS)] for index, run in enumerate(records)},
             setting_names=list(dict.fromkeys(name for run in records for name in run.settings)),
             cards=[
@@ -157,7 +158,7 @@ def _card(
     if len(values) > 1:
         spread = values[1] - values[0] if len(runs) == 2 else max(values) - min(values)
     sources = (_picture(run.root, run.sources.get(pair.pair_id), out) for run in runs)
-    anchor = f"pair-{text.one_line(pair.pair_id)}"
+    anchor = _anchor(pair.pair_id)
     return Card(
         pair=pair,
         anchor=anchor,
@@ -171,6 +172,10 @@ def _card(
         failed=any(answer.status in FAILED for answer in answers),
         differs=differs,
     )
+
+
+def _anchor(pair_id: str) -> str:
+    return f"pair-{text.one_line(pair_id)}"
 
 
 def _indices(words: "set[str] | tuple[str, ...]", known: list[str]) -> str:
@@ -231,6 +236,6 @@ def _environment() -> jinja2.Environment:
     shared = cast(dict[str, Any], environment.globals)
     functions = (text.number, text.seconds, text.interval, text.between, text.of, text.not_scored, text.signed)
     shared["CONTROL_NAMES"] = text.CONTROL_NAMES
-    for function in (*functions, text.p_value, text.judged, _verdict):
+    for function in (*functions, text.p_value, text.judged, text.judges_agree, _anchor, _verdict):
         shared[function.__name__.lstrip("_")] = function
     return environment

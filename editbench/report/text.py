@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Mapping
 
 from editbench.comparison import Comparison, Difference
+from editbench.correlation import TwoJudges
 from editbench.health import ControlKind, Health, findings
 from editbench.intervals import Interval
 from editbench.summary import Mean, Summary
@@ -177,6 +178,18 @@ def judged(health: Health, scale: tuple[float, float]) -> list[str]:
         tied = f"{100 * health.share_tied:.0f} % of pairs of edits are tied"
         lines.append(f"{health.num_distinct} different values; {often}; {top}; {tied}.")
     return lines
+
+
+def judges_agree(found: TwoJudges) -> str:
+    """How far two judges of one run agree, in a sentence."""
+    agreement = found.agreement
+    ways = (
+        ("Spearman", agreement.spearman),
+        ("Kendall", agreement.kendall),
+        ("pairs in one order", agreement.pairwise),
+    )
+    told = ", ".join(f"{name} {number(of.value)} ({between(of.interval, of.interval_note)})" for name, of in ways)
+    return f"{agreement.num_items} edits scored by both: {told}; mean difference {signed(found.mean_difference)}."
 
 
 def percent(part: int, whole: int) -> str:
