@@ -170,7 +170,8 @@ def _is_rated_by_others(rating: Rating, ratings: Sequence[Rating]) -> bool:
 def _table(found: Found) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, width=80)
     for name in ("", "judge", "95 % interval", "one person", "95 % interval"):
-        table.add_column(name, justify="right" if name else "left", no_wrap=True)
+        words = name.endswith("interval")  # or why there is none, which may take two lines
+        table.add_column(name, justify="right" if name else "left", no_wrap=not words)
     for measure in found.measures:
         table.add_row(measure.name, *_cells(measure.judge), *(_cells(measure.people) if measure.people else ("–", "")))
     title = f"{found.run}: {found.num_rated} pairs rated and scored, {found.num_left_out} ratings left out"
