@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -78,6 +79,27 @@ def test_a_finished_run_started_again_loads_nothing_and_changes_nothing(demo_run
         assert time.monotonic() - begin < 10  # two seconds on a machine at rest
     assert {path: path.stat().st_mtime_ns for path in demo_run.rglob("*.png")} == before
     assert (demo_run / "manifest.jsonl").read_bytes() == manifest
+
+
+def values_of(run: Path) -> dict[str, float]:
+    (path,) = (run / "scores").glob("*.jsonl")
+    return {row["pair_id"]: row["value"] for row in rows(path)}
+
+
+def test_no_edit_scores_below_the_demo_editor_and_shuffled_pairs_below_both(demo_run, tmp_path):
+    # were the judge's numbers chance, ten or more of twelve pairs would be won once in 52 times, both once in 2,700
+    names = [row["pair_id"] for row in rows(demo_run / "manifest.jsonl")]
+    shuffled = tmp_path / "shuffled"
+    shuffled.mkdir()
+    for name, image in zip(names, [*names[1:], names[0]], strict=True):
+        shutil.copy(demo_run / "images" / f"{image}.png", shuffled / f"{name}.png")
+    values = {"demo": values_of(demo_run)}
+    for run, editor in (("none", ["Unchanged"]), ("other", ["Saved", "--editor.init_args.folder", shuffled])):
+        for script in ("edit.py", "score.py"):
+            start(script, "--config", "demo", "--run", tmp_path / run, "--editor", *editor)
+        values[run] = values_of(tmp_path / run)
+    for better, worse in (("demo", "none"), ("none", "other")):
+        assert sum(values[better][name] > values[worse][name] for name in names) >= 10, values
 
 
 @pytest.fixture(scope="session")
