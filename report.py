@@ -8,4 +8,4 @@ from editbench.command import run
 from editbench.report_stage import report
 
 if __name__ == "__main__":
-    raise SystemExit(run(report, __doc__ or "", from_run=True))
+    raise SystemExit(run(report, __doc__ or "", from_run=False))

@@ -16,6 +16,7 @@ from editbench.editors import Editor, QwenImageEdit
 from editbench.errors import UsageError
 from editbench.judges import Judge, QwenVL
 from editbench.records import Category, Language
+from editbench.redaction import secret_settings
 from editbench.rubric import RUBRICS, JudgeSees
 from editbench.run_dir import file_stem
 
@@ -123,7 +124,7 @@ def settings(plugin: Editor | Judge) -> dict[str, Any]:
     """What `--editor` or `--judge` was resolved to: `{"class_path": …, "init_args": {…}}`, plain data.
 
     Raises:
-        UsageError: the class is not a dataclass, so its settings can't be told.
+        UsageError: the class is not a dataclass, so its settings can't be told, or one of them is a key.
     """
     kind = type(plugin)
     if not dataclasses.is_dataclass(plugin):
@@ -133,6 +134,11 @@ def settings(plugin: Editor | Judge) -> dict[str, Any]:
     exported = package.startswith("editbench.") and hasattr(sys.modules[package], kind.__qualname__)
     public = package if exported else kind.__module__
     init_args = {item.name: getattr(plugin, item.name) for item in dataclasses.fields(plugin) if item.init}
+    if secret := list(secret_settings(init_args)):
+        raise UsageError(
+            f"{kind.__qualname__}: {', '.join(secret)} would put a key into the run's config.yaml; give the name of an "
+            "environment variable that holds it, or let the class read one"
+        )
     return {"class_path": f"{public}.{kind.__qualname__}", "init_args": init_args}
 
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
+from editbench.redaction import redacted
 from editbench.world import World
 
 console = Console(stderr=True, soft_wrap=not sys.stderr.isatty())
@@ -28,7 +29,7 @@ def start_logging(folder: Path | None, stage: str, world: World) -> None:
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         file = _LogFile(folder / f"{stage}.rank{world.rank}.log", encoding="utf-8")
-        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        file.setFormatter(_Line("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         logging.basicConfig(level=logging.WARNING, handlers=[file], force=True)
     ours = logging.getLogger("editbench")
     ours.setLevel(logging.INFO)
@@ -45,11 +46,18 @@ class _LogFile(logging.FileHandler):
             super().handleError(record)
 
 
+class _Line(logging.Formatter):
+    """A line of the log file with its traceback, whose messages may hold a key."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redacted(super().format(record))
+
+
 class _Message(logging.Formatter):
     """The message alone, safe to print: a traceback belongs in the log file, a control character nowhere."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return printable(record.getMessage())
+        return printable(redacted(record.getMessage()))
 
 
 def printable(text: str) -> str:

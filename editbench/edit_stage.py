@@ -21,6 +21,7 @@ from editbench.faults import empty_cache, is_fatal, is_out_of_memory, reason
 from editbench.images import decode, encode_png
 from editbench.lease import Lease
 from editbench.records import Edit, Pair, to_lines
+from editbench.redaction import redacted
 from editbench.run_dir import RunDir, environment, key, seed_for, sha256
 from editbench.watchdog import Watchdog
 from editbench.world import World
@@ -215,9 +216,9 @@ class _Share:
         try:
             image = editor.edit(pair, source, seed)
         except EditRefused as error:
-            return replace(edit, error=str(error), flags=("refused",)), None
+            return replace(edit, error=redacted(str(error)), flags=("refused",)), None
         except EditFailed as error:
-            return replace(edit, error=str(error)), None
+            return replace(edit, error=redacted(str(error))), None
         except Exception as error:
             if is_fatal(error):
                 raise

@@ -3,6 +3,8 @@
 import errno
 import sys
 
+from editbench.redaction import redacted
+
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG, errno.EMFILE, errno.ENFILE}
 
 
@@ -42,7 +44,7 @@ def _device_answers() -> bool:
 def reason(error: BaseException) -> str:
     """The exception in a line."""
     first = str(error).strip().splitlines()[:1]
-    return f"{type(error).__name__}: {first[0] if first else 'no message'}"[:500]
+    return redacted(f"{type(error).__name__}: {first[0] if first else 'no message'}")[:500]
 
 
 def empty_cache() -> None:

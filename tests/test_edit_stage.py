@@ -1,6 +1,10 @@
 """The edit loop, driven by editors whose failures are planned."""
 
+import inspect
+import json
+import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +14,7 @@ from editbench.config import Config
 from editbench.durable import read_records
 from editbench.edit_stage import edit, edit_key
 from editbench.editors import EditFailed, Editor, QwenImageEdit, Unchanged
+from editbench.errors import UsageError
 from editbench.records import Edit, Pair
 from editbench.run_dir import RunDir
 from editbench.world import World
@@ -117,3 +122,26 @@ def test_whatever_changes_pixels_changes_the_key():
 def test_guidance_gets_its_negative_prompt_exactly_when_it_is_asked_for():
     assert QwenImageEdit(true_cfg_scale=4.0).call_arguments()["negative_prompt"] == " "
     assert QwenImageEdit(true_cfg_scale=1.0).call_arguments()["negative_prompt"] is None
+
+
+def those_that_change(what: str) -> set[str]:
+    """The fields of Config whose own sentence says that they change this."""
+    text = Path(inspect.getfile(Config)).read_text()
+    body = text[text.index("class Config:") : text.index("def __post_init__")]
+    said = dict(re.findall(r'    (\w+): [^\n]*\n    """(.*?)"""', body, re.DOTALL))
+    return {name for name, sentence in said.items() if re.search(rf"(Changes|Decides) [a-z ]*{what}", sentence)}
+
+
+def test_every_setting_that_changes_edits_is_noticed_by_the_next_launch(photos_json, tmp_path):
+    config = configured(photos_json, tmp_path, Unchanged())
+    edit(config, World())
+    another = json.loads(photos_json.read_text(encoding="utf-8"))
+    another[0]["edit_instruction_en"] = "Something else."
+    path = tmp_path / "another.json"
+    path.write_text(json.dumps(another), encoding="utf-8")
+    others = {"benchmark": path, "language": "zh", "seed": 1, "editor": PlannedEditor()}
+    names = those_that_change("edits") - {"accept_changes"}  # which is the wish to have them made anew
+    assert names == set(others), "a field of Config that changes edits has no value here to try"
+    for name, value in others.items():
+        with pytest.raises(UsageError, match=f"{name}|class_path|has changed since"):
+            edit(replace(config, **{name: value}), World())

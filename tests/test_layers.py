@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "editbench"
 
 LAYERS = [
-    {"errors", "records", "signals"},
+    {"errors", "records", "redaction", "signals"},
     {"checkpoints", "fast", "durable", "faults", "images", "intervals", "lease", "one_frame", "watchdog", "world"},
     {"benchmark", "console", "people", "rubrics", "run_dir", "summary"},
     {"comparison", "correlation", "rubric"},

@@ -111,6 +111,7 @@ class Diffusers(Editor):
             revision=self.revision,
             dtype=dtype,
             use_safetensors=True,
+            trust_remote_code=False,
             # "cuda" is the process's current device, and there the weights are read without a stop on the host
             device_map="cuda" if world.gpus and offload == "none" else None,
         )

@@ -95,9 +95,14 @@ class QwenVL(Judge):
             free = {gpu: torch.cuda.mem_get_info(gpu)[0] for gpu in world.gpus}
             placement = {"device_map": self.device_map, "max_memory": {gpu: int(0.9 * n) for gpu, n in free.items()}}
         where = locate(self.model)
-        processor: Any = AutoProcessor.from_pretrained(where, revision=self.revision)
+        processor: Any = AutoProcessor.from_pretrained(where, revision=self.revision, trust_remote_code=False)
         model: Any = AutoModelForImageTextToText.from_pretrained(
-            where, revision=self.revision, dtype=getattr(torch, self.dtype), use_safetensors=True, **placement
+            where,
+            revision=self.revision,
+            dtype=getattr(torch, self.dtype),
+            use_safetensors=True,
+            trust_remote_code=False,  # said, or transformers asks on the terminal
+            **placement,
         )
         self.adopt(model.eval(), processor)
         return device_name
