@@ -203,7 +203,14 @@ class _Share:
             write_atomic(self._run.source(pair_id), encode_png(source))
 
     def _read(self, pair: Pair) -> Image:
-        return decode(self._run.source(pair.pair_id).read_bytes())
+        source = decode(self._run.source(pair.pair_id).read_bytes())
+        try:
+            self._config.editor.prepare(pair, source)
+        except Exception as error:
+            if is_fatal(error):
+                raise
+            log.warning("%s was not prepared: %s; its edit takes longer.", pair.pair_id, reason(error), exc_info=True)
+        return source
 
     def _one(self, pair: Pair, source: Image) -> tuple[Edit, Image | None]:
         seed = seed_for(self._config.seed, pair.pair_id)

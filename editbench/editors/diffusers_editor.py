@@ -10,6 +10,7 @@ from PIL.Image import Image
 
 from editbench.checkpoints import check_checkpoint, locate, model_name
 from editbench.editors import lossy
+from editbench.editors.ahead import TextAhead
 from editbench.editors.editor import Editor, EditRefused
 from editbench.editors.offload import Offload, choose, component_bytes, told
 from editbench.errors import UsageError
@@ -131,6 +132,10 @@ class Diffusers(Editor):
             self._pipeline.enable_group_offload(torch.device(world.device), offload_type="leaf_level", use_stream=True)
         return device_name
 
+    def _prepared(self, pair: Pair) -> dict[str, Any]:
+        """Arguments of the call that `prepare` made, in place of the plain ones."""
+        return {}
+
     def _speed_up(self, world: World, offload: Offload) -> None:
         """Do what makes this pipeline faster without changing what it computes, between its weights and its hooks."""
 
@@ -144,9 +149,8 @@ class Diffusers(Editor):
 
         output = self._pipeline(
             image=source,
-            prompt=pair.instruction,
             generator=torch.Generator("cpu").manual_seed(seed),
-            **self.call_arguments(),
+            **{"prompt": pair.instruction} | self.call_arguments() | self._prepared(pair),
         )
         if any(getattr(output, "nsfw_content_detected", None) or ()):
             raise EditRefused("refused: the pipeline's safety checker blanked the image")
@@ -170,6 +174,7 @@ class QwenImageEdit(Diffusers):
     fast: bool = True
     """On CUDA, the package's own denoiser (`editbench.fast`): the same edits up to rounding, in less time."""
     _is_fast: bool = field(default=False, init=False)
+    _ahead: TextAhead | None = field(default=None, init=False)
 
     def call_arguments(self) -> dict[str, Any]:
         """With guidance exactly when the scale asks for it."""
@@ -201,3 +206,14 @@ class QwenImageEdit(Diffusers):
             self._pipeline.transformer.to(world.device)  # the table is made, and stays, where the denoiser runs
         fast.speed_up(self._pipeline, self.num_inference_steps, self.call)
         self._is_fast = True
+        if offload == "none":
+            self._ahead = TextAhead(self._pipeline)
+
+    def prepare(self, pair: Pair, source: Image) -> None:
+        """Encode text and picture, where the GPU would wait for it."""
+        if self._ahead is not None:
+            guided = self.true_cfg_scale > 1
+            self._ahead.encode(pair.pair_id, source, pair.instruction, self.negative_prompt if guided else None)
+
+    def _prepared(self, pair: Pair) -> dict[str, Any]:
+        return {} if self._ahead is None else self._ahead.take(pair.pair_id)

@@ -56,6 +56,12 @@ class Editor(ABC):
         """
         return "cpu"
 
+    def prepare(self, pair: Pair, source: Image) -> None:  # noqa: B027  (nothing to do is a way to do it)
+        """Do what of an edit can be done while the device works on the one before; another thread calls it.
+
+        Nothing may depend on it: if it was not called or raised, `edit` does all of the work.
+        """
+
     @abstractmethod
     def edit(self, pair: Pair, source: Image, seed: int) -> Image:
         """The edited image, RGB, of any size; the same for the same arguments on the same hardware.

@@ -20,6 +20,11 @@ def to_markdown(content: Content, plots: dict[str, str]) -> str:
     parts = ["# Image edits, judged"]
     if content.differ:
         parts.append(f"> **These runs differ in {_listed(content.differ)}: their numbers are of different things.**")
+    parts += [
+        f"> **{text.markdown(run.name)} was edited in a lossy way: {text.markdown(run.settings['lossy mode'])}.**"
+        for run in runs
+        if "lossy mode" in run.settings
+    ]
     parts += [*(_headline(summary) for summary in summaries), _means(summaries)]
     if content.comparisons:
         parts += ["## Compared", *_compared(content.comparisons)]
