@@ -44,8 +44,8 @@ class Lease:
         """
         self._path.parent.mkdir(parents=True, exist_ok=True)
         mine = json.dumps(asdict(_Holder.me())).encode()
-        while not self._make(mine):
-            self._wait_for_a_dead_holder()
+        while not (self._make(mine) or self._take_over(mine)):
+            pass
         self._mine = mine
         self._beating.start()
 
@@ -60,9 +60,9 @@ class Lease:
         if self._read()[0] == self._mine:
             self._path.unlink(missing_ok=True)
 
-    def _make(self, mine: bytes) -> bool:
+    def _make(self, mine: bytes, mode: str = "xb") -> bool:
         try:
-            file = self._path.open("xb")
+            file = self._path.open(mode)
         except FileExistsError:
             return False
         try:
@@ -73,43 +73,62 @@ class Lease:
             raise
         return True
 
-    def _read(self) -> tuple[bytes, int]:
-        """What the file says and when it was touched; opened anew, since a network disk may remember an old time."""
+    def _read(self) -> tuple[bytes | None, int]:
+        """What the file says, None if there is none, and when it was touched.
+
+        It is opened anew each time, since a network disk may remember an old time.
+        """
         try:
             with self._path.open("rb") as file:
                 return file.read(), os.fstat(file.fileno()).st_mtime_ns
         except FileNotFoundError:
-            return b"", 0
+            return None, 0
 
-    def _wait_for_a_dead_holder(self) -> None:
-        """Put a dead holder's lease out of the way; nothing if it went by itself.
+    def _take_over(self, mine: bytes) -> bool:
+        """Put `mine` in a dead holder's place; False if the lease there has changed or gone meanwhile.
+
+        Raises:
+            UsageError: the holder lives, or another newcomer that is doing the same.
+        """
+        dead = self._wait_for_a_dead_holder()
+        if dead is None:
+            return False
+        # many may have seen it dead: one at a time looks again and writes, and its right to is a lease as well
+        path = self._path.with_name(f"{self._path.name}.taken")
+        with Lease(path, beat_s=self._beat_s, patience_s=self._patience_s) as right:
+            right.take()
+            if self._read()[0] != dead:
+                return False
+            self._make(mine, "wb")
+        log.warning(
+            "The launch before this one did not end by itself (%s); what it finished counts.", _Holder.parse(dead)
+        )
+        return True
+
+    def _wait_for_a_dead_holder(self) -> bytes | None:
+        """The text of the lease when its holder is known to be dead; None if the lease has changed or gone.
 
         Raises:
             UsageError: the holder lives.
         """
         text, touched = self._read()
+        if text is None:
+            return None
         holder = _Holder.parse(text)
-        if not holder.is_gone:
-            if holder.is_here:
+        if holder.is_gone:
+            return text
+        if holder.is_here:
+            raise self._held(holder)
+        log.info("%s: waiting up to %.0f s to see whether %s lives.", self._path, self._patience_s, holder)
+        end = time.monotonic() + self._patience_s
+        while time.monotonic() < end:
+            time.sleep(self._beat_s / 5)
+            text_now, touched_now = self._read()
+            if text_now != text:
+                return None
+            if touched_now != touched:
                 raise self._held(holder)
-            log.info("%s: waiting up to %.0f s to see whether %s lives.", self._path, self._patience_s, holder)
-            end = time.monotonic() + self._patience_s
-            while time.monotonic() < end:
-                time.sleep(self._beat_s / 5)
-                text_now, touched_now = self._read()
-                if text_now != text:
-                    return
-                if touched_now != touched:
-                    raise self._held(holder)
-        log.warning("The launch before this one did not end by itself (%s); what it finished counts.", holder)
-        # renamed before it is removed: of two newcomers one alone succeeds, and sees what it has taken
-        aside = self._path.with_name(f"{self._path.name}.{secrets.token_hex(4)}")
-        with contextlib.suppress(FileNotFoundError):
-            self._path.rename(aside)
-            if aside.read_bytes() != text:
-                with contextlib.suppress(FileExistsError):
-                    os.link(aside, self._path)
-            aside.unlink()
+        return text
 
     def _held(self, holder: "_Holder") -> UsageError:
         return UsageError(
@@ -135,10 +154,13 @@ class _Holder:
     pid: int = 0
     started: float = 0.0
     """When the process was, seconds since 1970: a process id is given again, to a process of another time."""
+    lease: str = ""
+    """Drawn for this one lease: a process may hold several, one after another."""
 
     @classmethod
     def me(cls) -> Self:
-        return cls(host=socket.gethostname(), pid=os.getpid(), started=psutil.Process().create_time())
+        started = psutil.Process().create_time()
+        return cls(host=socket.gethostname(), pid=os.getpid(), started=started, lease=secrets.token_hex(4))
 
     @classmethod
     def parse(cls, text: bytes) -> Self:
