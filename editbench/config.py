@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,8 @@ class Config:
     """Only check the benchmark and the configuration, then stop. Changes neither."""
     out: Path | None = None
     """Where report.py writes; none: into the run, or beside the runs if several. Changes neither."""
+    export: Path | None = None
+    """A .csv or .parquet that report.py writes too: a row for each pair of each score file. Changes neither."""
 
     def __post_init__(self) -> None:
         """Refuse what can't be meant.
@@ -89,6 +92,11 @@ class Config:
             raise UsageError(f"--hang_after_s {self.hang_after_s}: it must be more than 0")
         if self.scores is not None and file_stem(self.scores) != self.scores:
             raise UsageError(f"--scores {self.scores}: it must be a file's name without extension, such as `blind`")
+        form = self.export.suffix if self.export else ".csv"
+        if form not in (".csv", ".parquet"):
+            raise UsageError(f"--export {self.export}: its ending must be .csv or .parquet")
+        if form == ".parquet" and find_spec("pyarrow") is None:
+            raise UsageError(f"--export {self.export}: pyarrow is missing: pip install -e '.[parquet]'; or give a .csv")
         if self.rubric not in RUBRICS:
             raise UsageError(f"--rubric {self.rubric}: no such rubric; there are {', '.join(RUBRICS)}")
         if self.expected and not RUBRICS[self.rubric].digits:
@@ -175,7 +183,7 @@ def to_yaml(config: Config) -> str:
         elif isinstance(value, tuple):
             value = [str(entry) for entry in value]
         row[item.name] = value
-    del row["check"], row["accept_changes"]  # a launch's own wishes, not the evaluation's
+    del row["check"], row["accept_changes"], row["export"]  # a launch's own wishes, not the evaluation's
     return yaml.safe_dump(row, sort_keys=False, allow_unicode=True)
 
 
@@ -251,10 +259,6 @@ def _spell_out(args: Sequence[str]) -> list[str]:
     return spelt
 
 
-def _runs(values: list[str]) -> str:
-    return json.dumps(values)
-
-
 def _categories(values: list[str]) -> str:
     names = [name.strip(" '\"[]") for value in values for name in value.split(",")]
     try:
@@ -263,12 +267,9 @@ def _categories(values: list[str]) -> str:
         raise UsageError(f"--categories: {error}") from error
 
 
-def _flag(values: list[str]) -> str:
-    return values[0] if values else "true"
-
-
-def _controls(values: list[str]) -> str:
-    return values[0] if values else _NUM_CONTROLS
+def _alone(meant: str) -> Callable[[list[str]], str]:
+    """What an option means that stands without a value."""
+    return lambda values: values[0] if values else meant
 
 
 def _config(values: list[str]) -> str:
@@ -281,13 +282,13 @@ def _config(values: list[str]) -> str:
 
 
 _SHORT_OPTIONS: dict[str, Callable[[list[str]], str]] = {
-    "--run": _runs,
+    "--run": json.dumps,
     "--categories": _categories,
-    "--accept_changes": _flag,
-    "--check": _flag,
-    "--expected": _flag,
-    "--controls": _controls,
-    "--load_in_turns": _flag,
+    "--accept_changes": _alone("true"),
+    "--check": _alone("true"),
+    "--expected": _alone("true"),
+    "--controls": _alone(_NUM_CONTROLS),
+    "--load_in_turns": _alone("true"),
     "--config": _config,
 }
 _SHORT = re.compile(rf"({'|'.join(_SHORT_OPTIONS)})=")

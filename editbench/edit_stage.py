@@ -70,7 +70,7 @@ def edit_key(pair: Pair, editor: Editor, seed: int) -> str:
 def _plan(config: Config, run: RunDir, lease: Lease) -> dict[str, Any]:
     """Rank 0 alone: check everything, write down what the run is about, and list what is left to do."""
     path = config.the_benchmark
-    if config.benchmark is None:
+    if config.benchmark is None and not config.check:
         log.info("No --benchmark: the embedded demo's pairs are used.")
     config.editor.check()
     if not config.check:
@@ -97,6 +97,9 @@ def _plan(config: Config, run: RunDir, lease: Lease) -> dict[str, Any]:
             f"({', '.join(sorted(changed)[:3])}, …) have another instruction, source, category or rationale now. Give "
             "it a run of its own (--run), or --accept_changes to make these anew in place of what is there."
         )
+    if config.check:  # launch.sh checks first, and then edit.py says the rest
+        log.info("%s: checked, %d pairs.", path, len(selected))
+        return {}
     log.info("%s: %d pairs, %d already edited, %d to do.", path, len(selected), len(selected) - len(todo), len(todo))
     for pair_id in [name for name in todo if name in made]:
         why = "the benchmark changed it" if pair_id in changed else "its image is not as recorded"
@@ -104,13 +107,12 @@ def _plan(config: Config, run: RunDir, lease: Lease) -> dict[str, Any]:
     orphans = sum(run.image(name).exists() for name in todo if name not in made)
     if orphans:
         log.info("%d images have no record that vouches for them and are made again.", orphans)
-    if not config.check:
-        run.remove_torn()
-        write_atomic(run.config, to_yaml(config).encode())
-        write_atomic(run.pairs, "".join(to_lines(pairs)).encode())
-        lost = {name for name in done if not run.source(name).exists()}
-        for pair_id, source in read_sources(path, lost, images=config.images) if lost else ():
-            write_atomic(run.source(pair_id), encode_png(source))
+    run.remove_torn()
+    write_atomic(run.config, to_yaml(config).encode())
+    write_atomic(run.pairs, "".join(to_lines(pairs)).encode())
+    lost = {name for name in done if not run.source(name).exists()}
+    for pair_id, source in read_sources(path, lost, images=config.images) if lost else ():
+        write_atomic(run.source(pair_id), encode_png(source))
     return {"launch": run.next_launch(STAGE), "todo": todo, "selected": [pair.pair_id for pair in selected]}
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from editbench.config import Config
 from editbench.console import console, start_logging
-from editbench.report import render_table, write_report
+from editbench.report import render_table, tell, write_export, write_report
 from editbench.run_dir import RunDir
 from editbench.run_records import read_run
 from editbench.world import World
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 def report(config: Config, world: World) -> int:
-    """Write report.md, report.json, report.html and plots of the runs, and a table to the terminal.
+    """Write report.md, report.json, report.html and plots of the runs, a table to the terminal, and `config.export`.
 
     Only rank 0 works; several score files of one run stand side by side like several runs.
 
@@ -27,13 +27,21 @@ def report(config: Config, world: World) -> int:
     if world.rank != 0:
         return 0
     start_logging(None, "report", world)
-    runs = [RunDir(path) for path in config.run or (config.the_run,)]
-    records = [entry for run in runs for entry in read_run(run, config.scores)]
+    runs = [RunDir(path) for path in dict.fromkeys(config.run or (config.the_run,))]
+    content = tell([records for run in runs for records in read_run(run, config.scores, _called(run, runs))])
     out = config.out or (runs[0].root if len(runs) == 1 else _beside(runs))
-    page = write_report(records, out)
-    console.print(render_table(records))
+    page = write_report(content, out)
+    if config.export is not None:
+        write_export(content, config.export)
+    console.print(render_table(content))
     log.info("Report: %s", page)
     return 0
+
+
+def _called(run: RunDir, runs: list[RunDir]) -> str:
+    """The directory's name, or its path where another run of this report has the same."""
+    alike = [other for other in runs if other.name == run.name]
+    return run.name if len(alike) == 1 else run.root.as_posix()
 
 
 def _beside(runs: list[RunDir]) -> Path:

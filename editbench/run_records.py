@@ -11,12 +11,18 @@ from editbench.run_dir import RunDir
 from editbench.summary import RunRecords
 
 
-def read_run(run: RunDir, only: str | None = None) -> Iterator[RunRecords]:
+def read_run(run: RunDir, only: str | None = None, called: str | None = None) -> Iterator[RunRecords]:
     """A run with each of its score files, or with the one named; without scores once.
+
+    Args:
+        run: the directory.
+        only: name of a score file.
+        called: what the report calls the run; None: its directory's name.
 
     Raises:
         UsageError: nothing was edited there, or there is no such score file.
     """
+    called = called or run.name
     pairs = tuple(run.read_pairs())
     edits = run.latest(Edit, "edit", run.manifest)
     names = run.score_names()
@@ -45,7 +51,9 @@ def read_run(run: RunDir, only: str | None = None) -> Iterator[RunRecords]:
                 "rubric": _way(protocol),
             }
         yield RunRecords(
-            name=run.name if len(names) < 2 else f"{run.name} · {name}",
+            name=called if len(names) < 2 else f"{called} · {name}",
+            run=called,
+            score_file=name,
             root=run.root,
             pairs=pairs,
             sources={pair.pair_id: run.source(pair.pair_id).relative_to(run.root).as_posix() for pair in pairs},
@@ -64,6 +72,8 @@ def _controls(made: RunDir, name: str) -> RunRecords | None:
     found = made.latest(Score, f"score-{name}", made.scores(name))
     return RunRecords(
         name=FOLDER,
+        run=FOLDER,
+        score_file=name,
         root=made.root,
         pairs=tuple(made.read_pairs()),
         sources={},

@@ -24,7 +24,11 @@ class RunRecords:
     """A run directory's records, as plain data."""
 
     name: str
-    """The run directory's name; with several score files `name · judge`."""
+    """What the report calls it: `run`; with several score files `run · score_file`."""
+    run: str
+    """The run directory's name, or its path where two runs of a report share the name."""
+    score_file: str | None
+    """Name of the file under `scores/`, without ending; None when the run has none."""
     root: Path
     """The run directory; every image path stands below it."""
     pairs: tuple[Pair, ...]

@@ -86,11 +86,19 @@ def test_a_flag_stands_alone():
         (("--config", "nope"), "demo"),
         (("--rubric", "nope"), "aspects-1"),
         (("--editor.init_args.num_inference_steps", "0"), "1 or more"),
+        (("--export", "scores.xlsx"), ".csv or .parquet"),
     ],
 )
 def test_a_value_that_cannot_be_meant_says_what_can(argv, words):
     with pytest.raises(UsageError, match=words):
         parsed(*argv)
+
+
+def test_a_parquet_without_pyarrow_is_refused_before_anything_is_done(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UsageError, match=r"pip install -e '\.\[parquet\]'"):
+        parsed("--export", "scores.parquet")
+    assert parsed("--export", "scores.csv").export == Path("scores.csv")
 
 
 @pytest.mark.parametrize("argv", [("--nope",), ("--limit", "many"), ("--editor", "Nope"), ("--language", "fr")])

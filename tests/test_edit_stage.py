@@ -42,6 +42,13 @@ class PlannedEditor(Editor):
         return Image.eval(source, lambda value: 255 - value)
 
 
+def test_checking_says_so_in_one_line_and_writes_nothing(photos_json, tmp_path, caplog):
+    config = replace(configured(photos_json, tmp_path, Unchanged()), check=True)
+    assert edit(config, World()) == 0
+    assert caplog.messages == [f"{photos_json}: checked, 4 pairs."]
+    assert not config.the_run.exists()
+
+
 def configured(photos_json, tmp_path, editor: Editor) -> Config:
     return Config(benchmark=photos_json, run=(tmp_path / "run",), editor=editor)
 

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from editbench.errors import UsageError
 from editbench.records import CATEGORIES, FAILURES, Edit, Pair, Score
-from editbench.report import as_json, render_table, text, write_report
+from editbench.report import as_json, render_table, tell, text, write_report
 from editbench.summary import RunRecords
 
 HOSTILE = (
@@ -130,7 +130,15 @@ def make_run(root: Path, num: int = 30, shift: float = 0.0, pending: int = 2) ->
         "note": HOSTILE,
     }
     return RunRecords(
-        name=root.name, root=root, pairs=tuple(pairs), sources=sources, edits=edits, scores=scores, settings=settings
+        name=root.name,
+        run=root.name,
+        score_file="judge",
+        root=root,
+        pairs=tuple(pairs),
+        sources=sources,
+        edits=edits,
+        scores=scores,
+        settings=settings,
     )
 
 
@@ -139,8 +147,8 @@ def told(tmp_path_factory):
     """One page of a part of a run, and one of two runs beside each other."""
     folder = tmp_path_factory.mktemp("runs")
     first, second = make_run(folder / "qwen"), make_run(folder / "base $5 <b>", shift=2.0, pending=0)
-    write_report([first], first.root)
-    write_report([first, second], folder / "both")
+    write_report(tell([first]), first.root)
+    write_report(tell([first, second]), folder / "both")
     return {"one": first.root, "two": folder / "both", "runs": [first, second]}
 
 
@@ -198,7 +206,7 @@ def test_a_record_cannot_show_a_file_outside_its_run(tmp_path):
     run = make_run(tmp_path / "run", num=6, pending=0)
     draw(tmp_path / "secret.png", 0, edited=False)
     edits = {key: replace(edit, image="../secret.png") for key, edit in run.edits.items()}
-    page = write_report([replace(run, edits=edits)], run.root).read_text()
+    page = write_report(tell([replace(run, edits=edits)]), run.root).read_text()
     assert "secret" not in page
 
 
@@ -246,7 +254,7 @@ def test_runs_are_compared_and_what_makes_them_unlike_is_said_on_top(told, tmp_p
     assert overall["num_pairs"] == overall["num_wins"] + overall["num_ties"] + overall["num_losses"] == 18
     assert found["num_only_second"] == 3
     first, second = told["runs"]
-    write_report([first, replace(second, settings=second.settings | {"judge": "another"})], tmp_path)
+    write_report(tell([first, replace(second, settings=second.settings | {"judge": "another"})]), tmp_path)
     for name in ("report.md", "report.html"):
         assert "differ in judge" in (tmp_path / name).read_text()
         assert "differ in" not in (told["two"] / name).read_text()
@@ -255,7 +263,7 @@ def test_runs_are_compared_and_what_makes_them_unlike_is_said_on_top(told, tmp_p
 def test_two_judges_of_one_run_are_held_against_each_other(told, tmp_path):
     first = told["runs"][0]
     other = {key: replace(s, value=None if s.value is None else 10 - s.value) for key, s in first.scores.items()}
-    write_report([replace(first, name="qwen · a"), replace(first, name="qwen · b", scores=other)], tmp_path)
+    write_report(tell([replace(first, name="qwen · a"), replace(first, name="qwen · b", scores=other)]), tmp_path)
     document = json.loads((tmp_path / "report.json").read_text())
     (judges,) = document["judges"]
     assert document["comparisons"] == []
@@ -268,7 +276,7 @@ def test_two_judges_of_one_run_are_held_against_each_other(told, tmp_path):
 
 def test_an_empty_category_and_a_run_without_scores_have_null_means(tmp_path):
     run = make_run(tmp_path / "run", num=4, pending=0)
-    write_report([replace(run, scores={})], run.root)
+    write_report(tell([replace(run, scores={})]), run.root)
     document = json.loads((run.root / "report.json").read_text())
     assert document["runs"][0]["overall"]["mean"] is None
     empty = document["runs"][0]["categories"]["referential"]
@@ -294,7 +302,7 @@ def test_the_markdown_can_be_pasted(told, which):
 def test_no_readable_reply_is_said_in_plain_words(tmp_path):
     run = make_run(tmp_path / "demo", num=4, pending=0)
     scores = {key: replace(s, value=None, failure="unreadable", detail="no number") for key, s in run.scores.items()}
-    write_report([replace(run, scores=scores)], run.root)
+    write_report(tell([replace(run, scores=scores)]), run.root)
     words = "no reply was readable: 4 of 4 unreadable"
     assert words in (run.root / "report.md").read_text()
     assert words in (run.root / "report.html").read_text()
@@ -303,7 +311,7 @@ def test_no_readable_reply_is_said_in_plain_words(tmp_path):
 
 def shown(*runs) -> str:
     with (console := Console(width=80, color_system=None)).capture() as capture:
-        console.print(render_table(runs))
+        console.print(render_table(tell(runs)))
     return capture.get()
 
 
@@ -335,14 +343,14 @@ def test_the_same_records_give_the_same_bytes(told, tmp_path):
     first = told["runs"][0]
     before = {path: path.read_bytes() for path in [*first.root.glob("report.*"), *first.root.glob("plots/*")]}
     assert len(before) == 6
-    write_report([first], first.root)
+    write_report(tell([first]), first.root)
     assert before == {path: path.read_bytes() for path in before}
     assert not list(first.root.rglob("*.tmp"))
 
 
-def test_nothing_to_report_on_is_the_user_s_to_mend(tmp_path):
+def test_nothing_to_report_on_is_the_user_s_to_mend():
     with pytest.raises(UsageError, match="no run"):
-        write_report([], tmp_path)
+        tell([])
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

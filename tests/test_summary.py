@@ -39,7 +39,17 @@ def a_run(values, *, groups=None, categories=None, **changes) -> RunRecords:
             scores[name] = Score(pair_id=name, value=value, key="k", edit_sha256="e")
         elif value in FAILURES:
             scores[name] = Score(pair_id=name, value=None, failure=value, key="k", edit_sha256="e")
-    run = RunRecords(name="r", root=Path("r"), pairs=tuple(pairs), sources={}, edits=edits, scores=scores, settings={})
+    run = RunRecords(
+        name="r",
+        run="r",
+        score_file="judge",
+        root=Path("r"),
+        pairs=tuple(pairs),
+        sources={},
+        edits=edits,
+        scores=scores,
+        settings={},
+    )
     return replace(run, **changes)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from editbench.comparison import Comparison, compare, unlike
 from editbench.correlation import TwoJudges, two_judges
+from editbench.errors import UsageError
 from editbench.health import Health, examine
 from editbench.summary import RunRecords, Summary, summarize
 
@@ -43,7 +44,13 @@ class Content:
 
 
 def tell(runs: Sequence[RunRecords]) -> Content:
-    """Reckon everything; the same records give the same content."""
+    """Reckon everything; the same records give the same content.
+
+    Raises:
+        UsageError: there is no run.
+    """
+    if not runs:
+        raise UsageError("no run to report on; give at least one: python report.py --run runs/NAME")
     return Content(
         runs=tuple(Told(run=run, summary=summarize(run), health=examine(run)) for run in runs),
         comparisons=tuple(compare(runs)),

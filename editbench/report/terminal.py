@@ -1,16 +1,15 @@
 """The table that ends a run in the terminal."""
 
-from collections.abc import Sequence
-
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from editbench.report import text
-from editbench.summary import Mean, RunRecords, Summary, summarize
+from editbench.report.content import Content
+from editbench.summary import Mean, Summary
 
 
-def render_table(runs: Sequence[RunRecords]) -> Table:
+def render_table(content: Content) -> Table:
     """Means of each run by category, in 80 columns; text from outside can neither style nor steer the terminal."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, width=80)
     table.add_column("", ratio=3, overflow="fold")
@@ -19,10 +18,9 @@ def render_table(runs: Sequence[RunRecords]) -> Table:
     table.add_column("95 % interval", justify="right", no_wrap=True)
     table.add_column("without a score", ratio=3, overflow="fold")
     states: list[str] = []
-    for run in runs:
-        summary = summarize(run)
+    for summary in content.summaries:
         # Text, not str: rich reads [red] in a string as markup
-        table.add_row(Text(text.one_line(run.name, 60), style="bold"), *_cells(summary.overall))
+        table.add_row(Text(text.one_line(summary.name, 60), style="bold"), *_cells(summary.overall))
         if summary.overall.num_pairs:
             for category, mean in summary.categories.items():
                 if mean.num_pairs:
@@ -32,7 +30,7 @@ def render_table(runs: Sequence[RunRecords]) -> Table:
             table.add_row("  category mean", text.number(summary.category_mean), over, between, "")
         table.add_section()
         if (state := _state(summary)) is not None:
-            states.append(f"{text.one_line(run.name, 60)}: {state}")
+            states.append(f"{text.one_line(summary.name, 60)}: {state}")
     if states:
         table.caption = Text("\n".join(states), style="yellow")
         table.caption_justify = "left"

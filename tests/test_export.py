@@ -1,0 +1,90 @@
+"""The flat tables, read back by what they are for."""
+
+import csv
+from dataclasses import replace
+
+import pytest
+from pyarrow import parquet
+
+from editbench.records import Score
+from editbench.report import tell, write_export
+from tests.test_report import HOSTILE, make_run
+
+FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A part of a run, with instructions that a spreadsheet would run and a reply that is no UTF-8."""
+    run = make_run(tmp_path_factory.mktemp("runs") / "qwen")
+    pairs = [replace(pair, instruction=text) for pair, text in zip(run.pairs, FORMULAS, strict=False)]
+    first = run.pairs[0].pair_id
+    scores = run.scores | {
+        first: replace(run.scores[first], reply="7\ud800", replies=("7\ud800", ""), values=(7.0, None), spread=0.5)
+    }
+    return replace(run, pairs=(*pairs, *run.pairs[len(pairs) :]), scores=scores)
+
+
+def read_csv(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_both_forms_hold_each_pair_of_each_score_file_once(run, tmp_path):
+    blind = replace(run, name="qwen · blind", score_file="blind", scores={})
+    content = tell([replace(run, name="qwen · judge"), blind])
+    write_export(content, tmp_path / "scores.csv")
+    write_export(content, tmp_path / "scores.parquet")
+    for rows in (read_csv(tmp_path / "scores.csv"), parquet.read_table(tmp_path / "scores.parquet").to_pylist()):
+        names = [(row["run"], row["scores"], row["pair_id"]) for row in rows]
+        assert names == [("qwen", name, pair.pair_id) for name in ("judge", "blind") for pair in run.pairs]
+
+
+def test_values_and_failures_are_the_reports(run, tmp_path):
+    content = tell([run])
+    write_export(content, tmp_path / "scores.parquet")
+    table = parquet.read_table(tmp_path / "scores.parquet")
+    overall = content.summaries[0].overall
+    values = [value for value in table["value"].to_pylist() if value is not None]
+    assert (len(values), sum(values) / len(values)) == (overall.num_scored, pytest.approx(overall.mean))
+    statuses = table["status"].to_pylist()
+    assert {kind: statuses.count(kind) for kind in overall.num_failed} == overall.num_failed
+    assert statuses.count("pending") == overall.num_pending
+    failed = table.to_pylist()[statuses.index("unreadable")]
+    assert (failed["value"], failed["reason"]) == (None, "unreadable: what stood there was not one number")
+    assert failed["score_reply"].endswith(HOSTILE)
+
+
+def test_a_column_has_its_type_also_where_no_row_has_a_value(run, tmp_path):
+    write_export(tell([replace(run, edits={}, scores={})]), tmp_path / "none.parquet")
+    write_export(tell([run]), tmp_path / "scores.parquet")
+    schema = parquet.read_schema(tmp_path / "scores.parquet")
+    assert parquet.read_schema(tmp_path / "none.parquet") == schema
+    kinds = {name: str(schema.field(name).type) for name in ("value", "edit_width", "edit_seed", "tags", "score_reply")}
+    assert kinds == {
+        "value": "double",
+        "edit_width": "int64",
+        "edit_seed": "int64",
+        "tags": "string",
+        "score_reply": "string",
+    }
+
+
+def test_a_spreadsheet_runs_nothing_of_a_csv_and_parquet_keeps_every_text(run, tmp_path):
+    write_export(tell([run]), tmp_path / "scores.csv")
+    write_export(tell([run]), tmp_path / "scores.parquet")
+    rows = read_csv(tmp_path / "scores.csv")
+    assert not [cell for row in rows for cell in row.values() if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    assert [row["instruction"] for row in rows[: len(FORMULAS)]] == [f"'{text}" for text in FORMULAS]
+    exact = parquet.read_table(tmp_path / "scores.parquet").to_pylist()
+    assert [row["instruction"] for row in exact] == [pair.instruction for pair in run.pairs]
+    first = exact[0]
+    assert (first["score_reply"], first["score_replies"]) == ("7\\ud800", "7\\ud800; ")
+    assert (first["score_values"], first["score_spread"]) == ("7.0; ", 0.5)
+
+
+def test_a_number_below_zero_stays_a_number(run, tmp_path):
+    name = run.pairs[0].pair_id
+    score = Score(pair_id=name, value=-2.5, key="k", edit_sha256=run.edits[name].sha256)
+    write_export(tell([replace(run, scores={name: score}, scale=(-5.0, 5.0))]), tmp_path / "scores.csv")
+    assert read_csv(tmp_path / "scores.csv")[0]["value"] == "-2.5"
