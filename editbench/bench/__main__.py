@@ -3,6 +3,7 @@
 python -m editbench.bench edit --out edit.json          # the editor at its real size; one GPU of 80 GB
 python -m editbench.bench judge --out judge.json        # the judge at its real size; one GPU of 80 GB
 python -m editbench.bench edit --small                  # the same steps with a tiny model, also without a GPU
+python -m editbench.bench scaling 1 2 --folder /data     # launch.sh on that many GPUs of 80 GB; 120 GB of disk
 python -m editbench.bench scale 1000 10000 100000       # every stage by number of pairs; no GPU
 """
 
@@ -10,7 +11,7 @@ import argparse
 import sys
 from importlib import import_module
 
-_BENCHMARKS = ("edit", "judge", "scale")
+_BENCHMARKS = ("edit", "judge", "scale", "scaling")
 
 
 def main() -> None:
