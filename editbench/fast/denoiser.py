@@ -50,6 +50,7 @@ class Weights:
 class Denoiser:
     """Stands in for the `forward` of a loaded `QwenImageTransformer2DModel` and gives the same up to rounding.
 
+    Only the rows of the picture to come are given, all that the pipelines read; stock gives the shown pictures' too.
     The text's and the image's tokens are the rows of one matrix from the first layer to the last: nothing is joined
     or parted, each linear layer writes into its part of a buffer that all blocks share, and what stands between two
     of them (gate, sum, norm, modulation) is one pass over memory. Pictures of a batch go one by one, which at this
@@ -142,6 +143,11 @@ class Denoiser:
             for layers, buffer in ((block.query, query), (block.key, key), (block.value, value)):
                 both.linear(layers, both.parts(normed), buffer.flatten(1))
             kernels.rotate(query, key, block.norms, cos, sin, num_text, block.eps)
+            if place + 1 == len(self._blocks):
+                # of what the last block gives, only the picture to come is read: its rows see all, no others need to
+                new = slice(num_text, target)
+                rows, query, change, inner = rows[new], query[new], change[new], inner[new]
+                both, ends = _Rows(0, target - num_text), (0, *(target - num_text,) * (len(ends) - 1))
             q, k, v = (buffer.transpose(0, 1)[None] for buffer in (query, key, value))
             seen = F.scaled_dot_product_attention(q, k, v)[0].transpose(0, 1)  # cuDNN's on Hopper, flash elsewhere
             both.linear(block.out, both.parts(seen.flatten(1)), change)
@@ -149,7 +155,7 @@ class Denoiser:
             both.linear(block.up, both.parts(normed), inner, self._up)
             both.linear(block.down, both.parts(inner), change)
             normed = kernels.gate_modulate(rows, change, gate2, shift1, scale1, ends, self._eps)
-        return model.proj_out(normed[num_text:])
+        return model.proj_out(normed)
 
     def _up(self, layer: Any, x: Tensor, out: Tensor) -> None:
         """The MLP's first layer with its GELU, the tanh form."""
