@@ -54,26 +54,19 @@ def main(argv: Sequence[str]) -> None:
     benchmark = _benchmark(args.folder / f"{args.pairs}-pairs", args.pairs)
     found: dict[int, dict[str, Any]] = {}
     for number in args.ranks:
-        evicted = _evict(args.folder) if args.cold else 0.0
+        if args.cold:
+            figures.add(f"{number} ranks, dropped from the page cache", {"gib": _evict(args.folder)})
         run = args.folder / f"run-{time.time_ns()}"
-        command = [
-            *_command(number, edit_only=args.edit_only),
-            "--benchmark",
-            benchmark,
-            "--run",
-            run,
-            *_options(args),
-        ]
+        command = [*_command(number, edit_only=args.edit_only), *_options(args), "--benchmark", benchmark, "--run", run]
         launch = _Launch(run, number)
         launch.watch([str(part) for part in command])
-        found[number] = launch.figures() | ({"evicted_gib": evicted} if args.cold else {})
-        figures.add(f"{number} ranks", found[number])
+        found[number] = figures.part(f"{number} ranks", launch.figures)
     first, *more = args.ranks
     for number in more:
         ratios = {
             f"{what} against {first}": found[number][what] / found[first][what] * first / number
             for what in ("images_an_hour", "judged_a_second")
-            if what in found[first]
+            if what in found[first] and what in found[number]
         }
         figures.add(f"scaling, {number} ranks", ratios)
 
@@ -166,17 +159,14 @@ class _Launch:
     num_ranks: int
     started: float = 0.0
     ended: float = 0.0
+    exit_code: int = 0
     host_gib: float = 0.0
     """The most that the host's memory in use grew by, page cache not counted."""
     counts: dict[str, list[tuple[float, int]]] = field(default_factory=dict[str, list[tuple[float, int]]])
     """Of each rank's file of records: when it was seen to hold how many."""
 
     def watch(self, command: Sequence[str]) -> None:
-        """Run it to its end.
-
-        Raises:
-            subprocess.CalledProcessError: it failed.
-        """
+        """Run it to its end."""
         number = str(self.num_ranks)
         environment = os.environ | {"NUM_EDITORS": number, "NUM_JUDGES": number}
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(self.num_ranks)))
@@ -188,8 +178,7 @@ class _Launch:
             self.host_gib = max(self.host_gib, (psutil.virtual_memory().used - before) / 2**30)
             time.sleep(0.05)
         self.ended = time.monotonic()
-        if process.returncode:
-            raise subprocess.CalledProcessError(process.returncode, command)
+        self.exit_code = process.returncode
 
     def _look(self) -> None:
         now = time.monotonic()
@@ -216,7 +205,12 @@ class _Launch:
             found["switch_s"] = min(seen[0][0] for seen in scores) - max(seen[-1][0] for seen in edits)
         with (self.run / "manifest.jsonl").open() as file:
             errors = sum(Edit.from_json(line).error is not None for line in file)
-        return found | {"failed_edits": errors, "host_gib": self.host_gib, "all_s": self.ended - self.started}
+        return found | {
+            "exit_code": self.exit_code,
+            "failed_edits": errors,
+            "host_gib": self.host_gib,
+            "all_s": self.ended - self.started,
+        }
 
     def _seen(self, stage: str) -> list[list[tuple[float, int]]]:
         return [seen for name, seen in sorted(self.counts.items()) if name.startswith(stage) and seen]
