@@ -74,6 +74,8 @@ class Config:
     """Only check the benchmark and the configuration, then stop. Changes neither."""
     out: Path | None = None
     """Where report.py writes; none: into the run, or beside the runs if several. Changes neither."""
+    standalone: bool = False
+    """report.html holds its pictures itself, small ones, and can be moved alone. Changes neither."""
     export: Path | None = None
     """A .csv or .parquet that report.py writes too: a row for each pair of each score file. Changes neither."""
 
@@ -183,7 +185,8 @@ def to_yaml(config: Config) -> str:
         elif isinstance(value, tuple):
             value = [str(entry) for entry in value]
         row[item.name] = value
-    del row["check"], row["accept_changes"], row["export"]  # a launch's own wishes, not the evaluation's
+    for wish in ("check", "accept_changes", "standalone", "export"):  # of a launch, not the evaluation's
+        del row[wish]
     return yaml.safe_dump(row, sort_keys=False, allow_unicode=True)
 
 
@@ -281,15 +284,13 @@ def _config(values: list[str]) -> str:
     return name
 
 
+_FLAGS = ("--accept_changes", "--check", "--expected", "--load_in_turns", "--standalone")
 _SHORT_OPTIONS: dict[str, Callable[[list[str]], str]] = {
     "--run": json.dumps,
     "--categories": _categories,
-    "--accept_changes": _alone("true"),
-    "--check": _alone("true"),
-    "--expected": _alone("true"),
-    "--controls": _alone(_NUM_CONTROLS),
-    "--load_in_turns": _alone("true"),
     "--config": _config,
+    "--controls": _alone(_NUM_CONTROLS),
+    **dict.fromkeys(_FLAGS, _alone("true")),
 }
 _SHORT = re.compile(rf"({'|'.join(_SHORT_OPTIONS)})=")
 

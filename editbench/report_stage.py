@@ -30,7 +30,7 @@ def report(config: Config, world: World) -> int:
     runs = [RunDir(path) for path in dict.fromkeys(config.run or (config.the_run,))]
     content = tell([records for run in runs for records in read_run(run, config.scores, _called(run, runs))])
     out = config.out or (runs[0].root if len(runs) == 1 else _beside(runs))
-    page = write_report(content, out)
+    page = write_report(content, out, standalone=config.standalone)
     if config.export is not None:
         write_export(content, config.export)
     console.print(render_table(content))

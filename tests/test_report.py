@@ -144,12 +144,19 @@ def make_run(root: Path, num: int = 30, shift: float = 0.0, pending: int = 2) ->
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
-    """One page of a part of a run, and one of two runs beside each other."""
+    """Pages: a part of a run, the same moved alone, two runs beside each other, and one run's two judges."""
     folder = tmp_path_factory.mktemp("runs")
     first, second = make_run(folder / "qwen"), make_run(folder / "base $5 <b>", shift=2.0, pending=0)
     write_report(tell([first]), first.root)
     write_report(tell([first, second]), folder / "both")
-    return {"one": first.root, "two": folder / "both", "runs": [first, second]}
+    blind = {key: replace(s, value=None if s.value is None else s.value / 2) for key, s in first.scores.items()}
+    judges = [replace(first, name="qwen · judge"), replace(first, name="qwen · blind", scores=blind)]
+    write_report(tell(judges), folder / "judges")
+    page = write_report(tell([first]), folder / "alone", standalone=True)
+    (folder / "elsewhere").mkdir()
+    page.rename(folder / "elsewhere" / page.name)
+    pages = {"one": first.root, "two": folder / "both", "judges": folder / "judges", "alone": folder / "elsewhere"}
+    return pages | {"runs": [first, second]}
 
 
 class Reading(HTMLParser):
@@ -175,17 +182,19 @@ def test_hostile_text_stays_text(told, which):
     assert not [name for _, attributes in read.tags for name in attributes if name.startswith("on")]
     for tag in ("iframe", "object", "embed", "base", "link", "svg", "math"):
         assert not read.of(tag)
-    for image in read.of("img"):
-        file = (told[which] / unquote(image["src"])).resolve()
-        assert file.is_file(), image["src"]
-        assert ":" not in image["src"]
+    addresses = [image["src"] for image in read.of("img")]
+    addresses += [image["data-full"] for image in read.of("img") if "data-full" in image]
+    for address in addresses:
+        assert (told[which] / unquote(address)).is_file(), address
+        assert ":" not in address
     assert all(link["href"].startswith("#pair-") for link in read.of("a"))
     for unseen in ("\u202e", "\x1b", "\u202c"):
         assert unseen not in page
 
 
-def test_only_our_script_may_run_and_only_pictures_load(told):
-    page = (told["one"] / "report.html").read_text()
+@pytest.mark.parametrize(("which", "pictures"), [("one", "'self' file:"), ("alone", "data:")])
+def test_only_our_script_may_run_and_only_pictures_load(told, which, pictures):
+    page = (told[which] / "report.html").read_text()
     read = Reading(page)
     (script,) = re.findall(r"<script>(.*?)</script>", page, flags=re.DOTALL)
     policies = [meta["content"] for meta in read.of("meta") if meta.get("http-equiv") == "Content-Security-Policy"]
@@ -194,7 +203,7 @@ def test_only_our_script_may_run_and_only_pictures_load(told):
     rules = dict(rule.strip().split(" ", 1) for rule in policies[0].split(";"))
     assert rules == {
         "default-src": "'none'",
-        "img-src": "'self' data:",
+        "img-src": pictures,
         "style-src": "'unsafe-inline'",
         "script-src": f"'sha256-{digest}'",
         "base-uri": "'none'",
@@ -208,6 +217,44 @@ def test_a_record_cannot_show_a_file_outside_its_run(tmp_path):
     edits = {key: replace(edit, image="../secret.png") for key, edit in run.edits.items()}
     page = write_report(tell([replace(run, edits=edits)]), run.root).read_text()
     assert "secret" not in page
+
+
+def thumbnails(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in (folder / "thumbnails").iterdir()}
+
+
+def test_a_thumbnail_is_small_and_made_once_for_each_image(told, tmp_path):
+    run = replace(make_run(tmp_path / "run", num=6, pending=0), settings={})
+    draw(run.root / run.sources[run.pairs[0].pair_id], 0, edited=False, size=(1024, 512))
+    write_report(tell([run]), run.root)
+    before = thumbnails(run.root)
+    sizes = [Image.open(run.root / "thumbnails" / name).size for name in before]
+    assert len(sizes) == 11  # the sixth has no edit
+    assert max(sizes) == (400, 200)
+    first = run.pairs[0].pair_id
+    anew = replace(run.edits[first], sha256="f" * 64)
+    write_report(tell([replace(run, edits=run.edits | {first: anew})]), run.root)
+    after = thumbnails(run.root)
+    assert {name: after[name] for name in before} == before
+    assert len(after) == 12
+
+
+def test_a_picture_that_is_broken_behind_its_header_is_said_not_to_be_there(tmp_path, caplog):
+    run = make_run(tmp_path / "run", num=6, pending=0)
+    file = run.root / run.edits[run.pairs[0].pair_id].image
+    file.write_bytes(file.read_bytes()[:300])
+    page = write_report(tell([run]), run.root).read_text()
+    assert page.count("no edited image here") == 1
+    assert f"{file} is not shown: it is cut off or broken" in caplog.text
+
+
+def test_the_page_counts_failures_by_kind_and_at_the_bottom_for_each_category(told):
+    page = (told["one"] / "report.html").read_text()
+    row = page.split('<th scope="rowgroup" rowspan="2">social</th>')[1].split("</tbody>")[0]
+    found = [" ".join(cell.split()) for cell in re.findall(r">([^<>]*)<", row) if cell.strip()]
+    assert found[1:3] == ["3 of 6", "no interval: too few"]
+    assert found[3].startswith("failures as 0: ")
+    assert found[4:] == ["1 refused", "1 error", "1 not scored"]
 
 
 def test_the_json_keeps_its_contract(told):
@@ -341,8 +388,9 @@ def test_outside_text_in_markdown(given, wanted):
 
 def test_the_same_records_give_the_same_bytes(told, tmp_path):
     first = told["runs"][0]
-    before = {path: path.read_bytes() for path in [*first.root.glob("report.*"), *first.root.glob("plots/*")]}
-    assert len(before) == 6
+    written = [path for pattern in ("report.*", "plots/*", "thumbnails/*") for path in first.root.glob(pattern)]
+    before = {path: path.read_bytes() for path in written}
+    assert len(before) == 6 + 57
     write_report(tell([first]), first.root)
     assert before == {path: path.read_bytes() for path in before}
     assert not list(first.root.rglob("*.tmp"))
@@ -439,12 +487,12 @@ def test_a_person_opens_a_pair_walks_on_and_goes_back(visit):
     page.keyboard.press("ArrowLeft")
     assert page.locator("#position").inner_text() == "3 of 30"
     assert unquote(page.evaluate("location.hash")) == "#pair-00002_物理_social"
-    image = page.locator("#view .edit img")
-    own = image.get_attribute("src")
+    source = page.locator("#view .edit img.before")
+    assert not source.is_visible()
     page.keyboard.down(" ")
-    assert "sources" in image.get_attribute("src")
+    assert source.is_visible()
     page.keyboard.up(" ")
-    assert image.get_attribute("src") == own
+    assert not source.is_visible()
     assert page.evaluate("[...document.querySelectorAll('#view img')].every(i => i.complete && i.naturalWidth > 0)")
     page.keyboard.press("Escape")
     viewer.wait_for(state="hidden")
@@ -453,6 +501,58 @@ def test_a_person_opens_a_pair_walks_on_and_goes_back(visit):
     viewer.wait_for(state="visible")
     page.go_back()
     viewer.wait_for(state="hidden")
+
+
+def test_cards_show_thumbnails_and_an_opened_pair_the_pictures_themselves(visit):
+    page = visit("one")
+    assert "thumbnails/" in page.locator("#cards .edit img").first.get_attribute("src")
+    page.locator("a.figures").first.click()
+    shown = page.eval_on_selector_all("#view .frame img", "images => images.map(image => image.getAttribute('src'))")
+    assert [unquote(address) for address in shown] == [
+        f"{folder}/00000_物理.png" for folder in ("sources", "images", "sources")
+    ]
+
+
+def test_a_slider_moves_by_keyboard_and_pointer_between_source_and_edit(visit):
+    page = visit("one")
+    page.locator("a.figures").nth(1).press("Enter")
+    page.keyboard.press("s")
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#share").input_value() == "51"  # the arrows are the slider's now
+    assert page.locator("#position").inner_text() == "2 of 30"
+    source = page.locator("#view .before")
+    assert source.evaluate("image => getComputedStyle(image).clipPath") == "inset(0px 49% 0px 0px)"
+    box = page.locator("#view .edit .frame").bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2)
+    assert page.locator("#share").input_value() == "25"
+    page.locator("#next").click()
+    assert (
+        page.locator("#view .before").evaluate("image => getComputedStyle(image).clipPath") == "inset(0px 75% 0px 0px)"
+    )
+    page.keyboard.press("s")
+    assert not page.locator("#view .before").is_visible()
+    assert page.locator("#view .source").is_visible()
+
+
+def test_a_page_that_stands_alone_shows_everything_where_nothing_else_is(visit, told):
+    assert [path.name for path in told["alone"].iterdir()] == ["report.html"]
+    page = visit("alone")
+    images = page.locator("img")
+    assert images.count() == 30 + 27 + 3
+    page.evaluate("for (const image of document.images) image.loading = 'eager'")
+    page.wait_for_function("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+    page.locator("a.figures").first.click()
+    page.wait_for_function("[...document.querySelectorAll('#view img')].every(image => image.naturalWidth > 0)")
+
+
+def test_pairs_are_sorted_by_how_far_two_judges_differ(visit):
+    page = visit("judges")
+    assert page.locator("h1").inner_text() == "qwen, judged in 2 ways"
+    page.select_option("#sort", label="judges differ most first")
+    found = page.eval_on_selector_all("#cards .card", "cards => cards.map(card => card.dataset.disagreement)")
+    sizes = [float(size) for size in found if size]
+    assert len(sizes) == 18
+    assert sizes == sorted(sizes, reverse=True)
 
 
 @pytest.mark.parametrize("pair_id", ["00011_物理_environmental", f"00003 {HOSTILE}"])
@@ -481,7 +581,7 @@ def test_two_runs_stand_beside_each_other_and_sort_by_difference(visit):
     assert float(found[0]) < 0
 
 
-@pytest.mark.parametrize("which", ["one", "two"])
+@pytest.mark.parametrize("which", ["one", "two", "judges"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_page_fits_its_window(visit, which, width):
     page = visit(which, width=width)

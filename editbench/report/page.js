@@ -30,6 +30,7 @@ const keys = {
   low: (card) => numberOf(card, "score"),
   high: (card) => negative(numberOf(card, "score")),
   spread: (card) => negative(absolute(numberOf(card, "difference"))),
+  disagreement: (card) => negative(numberOf(card, "disagreement")),
   first: (card) => numberOf(card, "difference"),
   second: (card) => negative(numberOf(card, "difference")),
 };
@@ -68,12 +69,16 @@ function fill(card) {
   current = card;
   const copy = card.cloneNode(true);
   copy.removeAttribute("id"); // two elements with one id would break the deep link
-  for (const image of copy.querySelectorAll("img")) image.loading = "eager";
+  for (const image of copy.querySelectorAll("img")) {
+    image.loading = "eager";
+    if (image.dataset.full) image.src = image.dataset.full;
+  }
   const figures = document.createElement("div"); // a link inside its own target leads nowhere
   figures.className = "figures";
   figures.style.setProperty("--n", copy.querySelectorAll("figure").length);
   figures.append(...copy.querySelector("a.figures").childNodes);
   copy.querySelector("a.figures").replaceWith(figures);
+  overlay(copy);
   byId("view").replaceChildren(copy);
   byId("view").scrollTop = 0;
   const place = shown.indexOf(card);
@@ -132,18 +137,40 @@ function mark(card) {
   card?.classList.add("marked");
 }
 
+// The source lies over each edit, unseen until it is asked for.
+function overlay(copy) {
+  const source = copy.querySelector(".source img");
+  for (const image of source ? copy.querySelectorAll(".edit img") : []) {
+    const before = source.cloneNode();
+    before.className = "before";
+    before.alt = "";
+    image.after(before);
+  }
+}
+
 // Holding space, or the edited picture, shows the source in its place: the eye sees what moved.
 function peek(on) {
-  const source = byId("view").querySelector(".source img");
-  for (const image of byId("view").querySelectorAll(".edit img")) {
-    if (on && source && !image.dataset.own) {
-      image.dataset.own = image.getAttribute("src");
-      image.src = source.getAttribute("src");
-    } else if (!on && image.dataset.own) {
-      image.src = image.dataset.own;
-      delete image.dataset.own;
-    }
-  }
+  byId("view").classList.toggle("peeking", on);
+}
+
+// The slider shows the source left of its line and the edit right of it.
+function slide(on) {
+  byId("view").classList.toggle("sliding", on);
+  byId("slide").setAttribute("aria-pressed", String(on));
+  byId("slider").hidden = !on;
+  (on ? byId("share") : byId("view")).focus();
+}
+
+function share(percent) {
+  byId("share").value = percent;
+  byId("view").style.setProperty("--share", `${byId("share").value}%`);
+}
+
+function drag(event) {
+  const frame = event.target.closest(".edit .frame");
+  if (!frame || !event.buttons || !byId("view").classList.contains("sliding")) return;
+  const box = frame.getBoundingClientRect();
+  share((100 * (event.clientX - box.left)) / box.width);
 }
 
 for (const pill of pills)
@@ -168,7 +195,10 @@ viewer.addEventListener("cancel", (event) => {
   history.back();
 });
 viewer.addEventListener("keydown", (event) => {
-  if (event.key === "ArrowLeft") step(-1);
+  const sliding = byId("view").classList.contains("sliding");
+  if (event.key.toLowerCase() === "s" && !event.ctrlKey && !event.metaKey) slide(!sliding);
+  else if (event.target === byId("share")) return; // the arrows move the line
+  else if (event.key === "ArrowLeft") step(-1);
   else if (event.key === "ArrowRight") step(1);
   else if (event.key === " " && !event.target.closest("button")) {
     event.preventDefault();
@@ -176,7 +206,12 @@ viewer.addEventListener("keydown", (event) => {
   }
 });
 viewer.addEventListener("keyup", (event) => event.key === " " && peek(false));
-byId("view").addEventListener("pointerdown", (event) => event.target.closest(".edit img") && peek(true));
+byId("slide").addEventListener("click", () => slide(!byId("view").classList.contains("sliding")));
+byId("share").addEventListener("input", () => share(byId("share").value));
+for (const move of ["pointerdown", "pointermove"]) byId("view").addEventListener(move, drag);
+byId("view").addEventListener("pointerdown", (event) => {
+  if (event.target.closest(".edit img")) peek(!byId("view").classList.contains("sliding"));
+});
 for (const end of ["pointerup", "pointercancel", "pointerleave"]) byId("view").addEventListener(end, () => peek(false));
 window.addEventListener("popstate", follow);
 

@@ -3,7 +3,6 @@
 import base64
 import functools
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,20 +17,12 @@ from editbench.comparison import Comparison
 from editbench.records import Pair
 from editbench.report import text
 from editbench.report.content import Content
+from editbench.report.pictures import Picture, Pictures
 from editbench.report.plots import COLORS
 from editbench.summary import FAILED, SCORED, WAITING, RunRecords, outcome
 
-_POLICY = "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Picture:
-    """An image file as the page links it."""
-
-    url: str
-    """Relative to the page, quoted."""
-    width: int
-    height: int
+_POLICY = "default-src 'none'; img-src {}; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_BESIDE = "'self' file:"  # Firefox does not count a file's own folder as 'self'
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +54,8 @@ class Card:
     """Mean over the runs that scored it: what the page sorts by."""
     difference: float | None
     """Second run minus first, or the spread when there are more; None unless two runs scored it."""
+    disagreement: float | None
+    """The largest spread of one run's several score files; None unless two of them have a value."""
     tags: str
     """Indices into the page's list of tags, with spaces around each."""
     statuses: str
@@ -73,11 +66,17 @@ class Card:
     """Whether the runs asked different things under this id."""
 
 
-def to_page(content: Content, plots: Mapping[str, str], out: Path) -> str:
-    """The whole page; `plots` holds a caption by path from `out`, where the page will lie.
+def to_page(content: Content, plots: Mapping[str, str], pictures: Pictures, *, standalone: bool = False) -> str:
+    """The whole page.
 
     It loads nothing but pictures: the policy in its head allows no network, and no script but its own, by hash.
     Text from outside is escaped, and shown isolated, so that its direction can't leak into the page.
+
+    Args:
+        content: what it tells.
+        plots: a caption by the address of each plot.
+        pictures: of the runs.
+        standalone: whether every address is `data:`, and nothing else may load.
     """
     runs = [(told.run, told.summary) for told in content.runs]
     script, style = _asset("page.js"), _asset("page.css")
@@ -98,7 +97,7 @@ def to_page(content: Content, plots: Mapping[str, str], out: Path) -> str:
         _environment()
         .get_template("page.html.j2")
         .render(
-            policy=f"{_POLICY}; script-src 'sha256-{digest}'",
+            policy=f"{_POLICY.format('data:' if standalone else _BESIDE)}; script-src 'sha256-{digest}'",
             script=Markup(script),  # ours: the hash in the policy is of these characters
             style=Markup(style),
             title=" · ".join(run.name for run in records),
@@ -113,13 +112,15 @@ def to_page(content: Content, plots: Mapping[str, str], out: Path) -> str:
                 for index, (run, summary) in enumerate(runs)
             ],
             several=content.several,
+            several_runs=len({run.root for run in records}) > 1,
+            standalone=standalone,
             differ=content.differ,
             comparisons=content.comparisons,
             judges=content.judges,
             colors={run.name: COLORS[index % len(COLORS)] for index, run in enumerate(records)},
             setting_names=list(dict.fromkeys(name for run in records for name in run.settings)),
             cards=[
-                _card(pairs[key], records, out, tags, outcomes, len({a[key] for a in asked if key in a}) > 1)
+                _card(pairs[key], records, pictures, tags, outcomes, len({a[key] for a in asked if key in a}) > 1)
                 for key in order
             ],
             categories=[name for name in runs[0][1].categories if any(s.categories[name].num_pairs for _, s in runs)],
@@ -132,7 +133,7 @@ def to_page(content: Content, plots: Mapping[str, str], out: Path) -> str:
 
 
 def _card(
-    pair: Pair, runs: Sequence[RunRecords], out: Path, tags: list[str], outcomes: list[str], differs: bool
+    pair: Pair, runs: Sequence[RunRecords], pictures: Pictures, tags: list[str], outcomes: list[str], differs: bool
 ) -> Card:
     answers: list[Answer] = []
     facts: set[str] = set()
@@ -144,7 +145,7 @@ def _card(
             Answer(
                 run=run.name,
                 color=COLORS[index % len(COLORS)],
-                picture=_picture(run.root, edit.image if edit else None, out),
+                picture=pictures.get((run.root, edit.image)) if edit and edit.image else None,
                 status=end.status,
                 value=end.value,
                 share=0.0 if end.value is None else 100 * (end.value - low) / (high - low),
@@ -154,10 +155,12 @@ def _card(
             )
         )
     values = [answer.value for answer in answers if answer.value is not None]
-    spread = None
-    if len(values) > 1:
-        spread = values[1] - values[0] if len(runs) == 2 else max(values) - min(values)
-    sources = (_picture(run.root, run.sources.get(pair.pair_id), out) for run in runs)
+    spread = values[1] - values[0] if len(values) == len(runs) == 2 else _spread(values)
+    by_root: dict[Path, list[float]] = {}
+    for run, answer in zip(runs, answers, strict=True):
+        by_root.setdefault(run.root, []).extend([] if answer.value is None else [answer.value])
+    apart = [found for found in map(_spread, by_root.values()) if found is not None]
+    sources = (pictures.get((run.root, run.sources.get(pair.pair_id, ""))) for run in runs)
     anchor = _anchor(pair.pair_id)
     return Card(
         pair=pair,
@@ -167,11 +170,16 @@ def _card(
         answers=tuple(answers),
         score=sum(values) / len(values) if values else None,
         difference=spread,
+        disagreement=max(apart, default=None),
         tags=_indices(pair.tags, tags),
         statuses=_indices(facts, outcomes),
         failed=any(answer.status in FAILED for answer in answers),
         differs=differs,
     )
+
+
+def _spread(values: Sequence[float]) -> float | None:
+    return max(values) - min(values) if len(values) > 1 else None
 
 
 def _anchor(pair_id: str) -> str:
@@ -180,25 +188,6 @@ def _anchor(pair_id: str) -> str:
 
 def _indices(words: "set[str] | tuple[str, ...]", known: list[str]) -> str:
     return " " + " ".join(str(known.index(word)) for word in sorted(words)) + " " if words else ""
-
-
-def _picture(root: Path, path: str | None, out: Path) -> Picture | None:
-    """The image below `root` as the page in `out` links it; None when there is none that can be shown."""
-    from PIL import Image
-
-    if path is None:
-        return None
-    base = Path(os.path.abspath(root))
-    file = Path(os.path.abspath(base / path))
-    if not file.is_relative_to(base):  # a record can't make the page show another file of this machine
-        return None
-    try:
-        with Image.open(file, formats=("PNG", "JPEG", "WEBP")) as image:
-            width, height = image.size
-    except (OSError, ValueError, Image.DecompressionBombError):
-        return None
-    url = quote(os.fsencode(os.path.relpath(file, os.path.abspath(out))))
-    return Picture(url=url, width=width, height=height)
 
 
 def _verdict(found: Comparison) -> Markup:

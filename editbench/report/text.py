@@ -1,7 +1,6 @@
 """Text from outside made fit to show, and numbers written the same everywhere."""
 
 import re
-import unicodedata
 from collections.abc import Mapping
 
 from editbench.comparison import Comparison, Difference
@@ -10,7 +9,7 @@ from editbench.health import ControlKind, Health, findings
 from editbench.intervals import Interval
 from editbench.summary import Mean, Summary
 
-_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~!#$])")
 
 
@@ -19,12 +18,7 @@ def visible(text: str) -> str:
 
     Line breaks and tabs stay. Joiners stay too: emoji and several scripts need them.
     """
-    return "".join(
-        f"\\u{ord(character):04x}"
-        if character in _BIDI or (unicodedata.category(character) in ("Cc", "Cs") and character not in "\n\t")
-        else character
-        for character in text.replace("\r\n", "\n")
-    )
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text.replace("\r\n", "\n"))
 
 
 def one_line(text: str, limit: int | None = None) -> str:
@@ -176,7 +170,9 @@ def judged(health: Health, scale: tuple[float, float]) -> list[str]:
         often = f"{health.commonest:g} is the commonest ({percent(health.num_commonest, health.num_readable)})"
         top = f"{percent(health.num_at_top, health.num_readable)} are at the top of the scale, {scale[1]:g}"
         tied = f"{100 * health.share_tied:.0f} % of pairs of edits are tied"
-        lines.append(f"{health.num_distinct} different values; {often}; {top}; {tied}.")
+        lines.append(
+            f"{health.num_distinct} different value{'s' if health.num_distinct > 1 else ''}; {often}; {top}; {tied}."
+        )
     return lines
 
 

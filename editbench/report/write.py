@@ -7,13 +7,15 @@ from editbench.report.as_json import to_json
 from editbench.report.content import Content
 from editbench.report.markdown import to_markdown
 from editbench.report.page import to_page
+from editbench.report.pictures import embed, make_pictures
 from editbench.report.plots import draw_plots
 
 
-def write_report(content: Content, out: Path) -> Path:
-    """Write `report.md`, `report.json`, `report.html` and `plots/*.svg` below `out`, each whole or not at all.
+def write_report(content: Content, out: Path, *, standalone: bool = False) -> Path:
+    """Write `report.md`, `report.json`, `report.html`, `plots/` and `thumbnails/` below `out`, each file whole.
 
-    The same content gives the same bytes. Pictures are linked where they lie, relative to `out`.
+    The same content gives the same bytes. The page links the thumbnails, and the pictures where they lie, relative to
+    `out`; one that is `standalone` holds thumbnails and plots itself, and can be moved alone.
 
     Returns:
         The path of the page.
@@ -27,6 +29,9 @@ def write_report(content: Content, out: Path) -> Path:
     captions = {path: plot.caption for path, plot in plots.items()}
     write_atomic(out / "report.md", to_markdown(content, captions).encode())
     write_atomic(out / "report.json", to_json(content))
+    pictures = make_pictures([told.run for told in content.runs], out, standalone=standalone)
+    if standalone:
+        captions = {embed("image/svg+xml", plot.svg): plot.caption for plot in plots.values()}
     page = out / "report.html"
-    write_atomic(page, to_page(content, captions, out).encode())
+    write_atomic(page, to_page(content, captions, pictures, standalone=standalone).encode())
     return page

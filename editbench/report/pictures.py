@@ -1,0 +1,137 @@
+"""The page's pictures: a small copy of each, made once, so that a page of thousands opens at once."""
+
+import base64
+import io
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from markupsafe import Markup
+
+from editbench.durable import write_atomic
+from editbench.images import decode
+from editbench.run_dir import key
+from editbench.summary import RunRecords
+
+log = logging.getLogger(__name__)
+
+FOLDER = "thumbnails"
+_SIDE = 400
+"""Longest side of a thumbnail, pixels: a card shows it at 180 to 400 of the page's."""
+_QUALITY = 75
+_MANY = 200  # that take longer than a blink
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picture:
+    """An image as the page shows it."""
+
+    url: str
+    """Of the thumbnail: relative to the page and quoted, or all of it as `data:`."""
+    full: str | None
+    """Of the image itself, relative and quoted; None on a page that stands alone."""
+    width: int
+    """Of the image itself, pixels."""
+    height: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _File:
+    """An image of a run, and where its thumbnail stands."""
+
+    image: Path
+    thumbnail: Path
+    width: int
+    height: int
+
+
+Pictures = Mapping[tuple[Path, str], Picture]
+"""By run directory and path below it; an image that can't be shown is not in it."""
+
+
+def make_pictures(runs: Sequence[RunRecords], out: Path, *, standalone: bool = False) -> Pictures:
+    """A thumbnail of every source and edit, in `out/thumbnails` unless it is there, for a page in `out`.
+
+    One is named by its image's recorded path and hash, so an image that was made anew gets a new one.
+
+    Args:
+        runs: whose images.
+        out: the page's folder.
+        standalone: give each as a `data:` address, and no address of the image itself.
+
+    Raises:
+        OSError: the folder can't be written.
+    """
+    files = {(run.root, path): _file(run.root, path, sha256, out) for run in runs for path, sha256 in _recorded(run)}
+    found = {name: file for name, file in files.items() if file is not None}
+    missing = {file.thumbnail: file for file in found.values() if not file.thumbnail.exists()}
+    if len(missing) > _MANY:
+        log.info("%d thumbnails are made, once.", len(missing))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        made = zip(missing.values(), pool.map(_shrink, missing.values()), strict=True)
+        broken = {file.image for file, done in made if not done}
+    return {
+        name: Picture(
+            url=_embedded(file.thumbnail) if standalone else _address(file.thumbnail, out),
+            full=None if standalone else _address(file.image, out),
+            width=file.width,
+            height=file.height,
+        )
+        for name, file in found.items()
+        if file.image not in broken
+    }
+
+
+def _recorded(run: RunRecords) -> Iterator[tuple[str, str]]:
+    """Path and hash of every source and edit."""
+    yield from ((run.sources[pair.pair_id], pair.source_sha256) for pair in run.pairs if pair.pair_id in run.sources)
+    yield from ((edit.image, edit.sha256 or "") for edit in run.edits.values() if edit.image is not None)
+
+
+def _file(root: Path, path: str, sha256: str, out: Path) -> _File | None:
+    """The image below `root`; None when there is none that can be shown."""
+    from PIL import Image
+
+    base = Path(os.path.abspath(root))
+    image = Path(os.path.abspath(base / path))
+    if not image.is_relative_to(base):  # a record can't make the page show another file of this machine
+        return None
+    try:
+        with Image.open(image, formats=("PNG", "JPEG", "WEBP")) as opened:
+            width, height = opened.size
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return None
+    thumbnail = out / FOLDER / f"{key(path=path, sha256=sha256)}.webp"
+    return _File(image=image, thumbnail=thumbnail, width=width, height=height)
+
+
+def _shrink(file: _File) -> bool:
+    """Write the thumbnail; False when the image is broken behind its header."""
+    try:
+        image = decode(file.image.read_bytes())
+    except ValueError as error:
+        log.warning("%s is not shown: it %s", file.image, error)
+        return False
+    image.thumbnail((_SIDE, _SIDE))
+    small = io.BytesIO()
+    image.save(small, "WEBP", quality=_QUALITY, method=2)
+    write_atomic(file.thumbnail, small.getvalue())
+    return True
+
+
+def _address(file: Path, out: Path) -> str:
+    return quote(os.fsencode(os.path.relpath(file, os.path.abspath(out))))
+
+
+def _embedded(file: Path) -> str:
+    # base64 holds nothing to escape, and there is much of it
+    return Markup(embed("image/webp", file.read_bytes()))
+
+
+def embed(kind: str, data: bytes) -> str:
+    """The bytes as a `data:` address of this media type."""
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
