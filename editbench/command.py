@@ -11,6 +11,7 @@ from pathlib import Path
 from editbench.config import Config, parse
 from editbench.console import printable
 from editbench.errors import UsageError
+from editbench.redaction import redacted
 from editbench.signals import Stopped, stop_on_signals
 from editbench.world import World
 
@@ -39,7 +40,7 @@ def run(stage: Callable[[Config, World], int], description: str, *, from_run: bo
         code = stage(parse(description, from_run=from_run), world)
     except UsageError as error:
         if world.rank == 0:
-            sys.stderr.write(f"{printable(str(error))}\n")
+            _say(str(error))
         code = USAGE
     except Stopped as stopped:
         logging.shutdown()
@@ -47,14 +48,19 @@ def run(stage: Callable[[Config, World], int], description: str, *, from_run: bo
     except OSError as error:
         log.error(_told(error), exc_info=True)
         if world.rank != 0:  # which has no terminal of its own
-            sys.stderr.write(f"rank {world.rank}: {printable(_told(error))}\n")
+            _say(f"rank {world.rank}: {_told(error)}")
         code = INCOMPLETE
     except Exception:
         log.exception("rank %d broke off", world.rank)
-        traceback.print_exc()
+        _say(traceback.format_exc())
         code = INCOMPLETE
     world.tell_launcher(code)
     return code
+
+
+def _say(text: str) -> None:
+    """To the terminal, or to whatever keeps what it would show: no key, and nothing that moves a cursor."""
+    sys.stderr.write(f"{printable(redacted(text))}\n")
 
 
 def _told(error: OSError) -> str:

@@ -83,7 +83,7 @@ class Config:
         """Refuse what can't be meant.
 
         Raises:
-            UsageError: a number out of range, or a rubric that does not exist.
+            UsageError: a number out of range, a rubric that does not exist, or a key among the settings.
         """
         checks = (("limit", 1), ("batch_size", 1), ("repeats", 1), ("controls", 0), ("max_failures", 0), ("seed", 0))
         for name, lowest in checks:
@@ -106,6 +106,12 @@ class Config:
             raise UsageError(f"--expected: {self.rubric} does not ask for one digit; --rubric: {fit}")
         if self.expected and self.repeats > 1:
             raise UsageError("--expected and --repeats: an expected score has no draws to repeat")
+        for plugin in (self.editor, self.judge):
+            if secret := list(secret_settings(settings(plugin)["init_args"])):
+                raise UsageError(
+                    f"{type(plugin).__qualname__}: {', '.join(secret)} would put a key into the run's config.yaml; "
+                    "give the name of an environment variable that holds it, or let the class read one"
+                )
 
     @property
     def the_benchmark(self) -> Path:
@@ -134,7 +140,7 @@ def settings(plugin: Editor | Judge) -> dict[str, Any]:
     """What `--editor` or `--judge` was resolved to: `{"class_path": …, "init_args": {…}}`, plain data.
 
     Raises:
-        UsageError: the class is not a dataclass, so its settings can't be told, or one of them is a key.
+        UsageError: the class is not a dataclass, so its settings can't be told.
     """
     kind = type(plugin)
     if not dataclasses.is_dataclass(plugin):
@@ -144,11 +150,6 @@ def settings(plugin: Editor | Judge) -> dict[str, Any]:
     exported = package.startswith("editbench.") and hasattr(sys.modules[package], kind.__qualname__)
     public = package if exported else kind.__module__
     init_args = {item.name: getattr(plugin, item.name) for item in dataclasses.fields(plugin) if item.init}
-    if secret := list(secret_settings(init_args)):
-        raise UsageError(
-            f"{kind.__qualname__}: {', '.join(secret)} would put a key into the run's config.yaml; give the name of an "
-            "environment variable that holds it, or let the class read one"
-        )
     return {"class_path": f"{public}.{kind.__qualname__}", "init_args": init_args}
 
 

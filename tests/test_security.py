@@ -5,15 +5,17 @@ import os
 import pickle
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from editbench.config import settings
+from editbench import command as command_module
+from editbench.config import Config
 from editbench.editors import EditFailed, Unchanged
 from editbench.errors import UsageError
 from editbench.judges import QwenVL
+from editbench.redaction import redacted
 from editbench.world import World
 from tests.conftest import ROOT, command, environment, start
 
@@ -39,7 +41,7 @@ class TalkativeEditor(Unchanged):
 def test_a_key_is_nowhere_in_the_run_directory_or_the_logs(photos_json, tmp_path):
     run = tmp_path / "run"
     argv = ("--editor", "tests.test_security.TalkativeEditor", "--benchmark", photos_json, "--run", run)
-    env = environment() | {"IMAGE_API_KEY": CANARY, "HF_TOKEN": CANARY}
+    env = environment() | {"IMAGE_API_KEY": CANARY, "HF_TOKEN": f"hf_{CANARY}"}
     done = subprocess.run(command("edit.py", *argv), capture_output=True, text=True, env=env, check=False)
     assert done.returncode == 0
     held = b"".join(path.read_bytes() for path in run.rglob("*") if path.is_file()) + done.stderr.encode()
@@ -49,7 +51,7 @@ def test_a_key_is_nowhere_in_the_run_directory_or_the_logs(photos_json, tmp_path
 
 
 @pytest.mark.parametrize("value", [f"https://user:{CANARY}@example.org", CANARY])
-def test_a_key_in_the_configuration_is_refused_before_it_is_written(photos_json, tmp_path, value):
+def test_a_key_in_the_configuration_is_refused_before_anything_is_written(photos_json, tmp_path, value):
     run = tmp_path / "run"
     argv = ("--editor", "tests.test_security.TalkativeEditor", "--editor.init_args.endpoint", value)
     env = environment() | {"IMAGE_API_KEY": CANARY}
@@ -58,17 +60,79 @@ def test_a_key_in_the_configuration_is_refused_before_it_is_written(photos_json,
     assert done.returncode == 2
     assert "endpoint would put a key into" in done.stderr
     assert CANARY not in done.stderr
-    assert CANARY.encode() not in b"".join(path.read_bytes() for path in run.rglob("*") if path.is_file())
+    assert not run.exists()
 
 
-def test_a_setting_that_is_named_as_a_key_is_refused():
-    @dataclass(kw_only=True)
-    class Keyed(Unchanged):
-        api_key: str = ""
+@dataclass(kw_only=True)
+class Configured(Unchanged):
+    """Settings of many names, as clients of servers have them."""
 
-    assert settings(Keyed())["init_args"] == {"api_key": ""}
-    with pytest.raises(UsageError, match="api_key would put a key"):
-        settings(Keyed(api_key="x"))
+    api_key: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    address: str = ""
+    more: list[str] = field(default_factory=list)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"api_key": "x"}, "api_key"),
+        ({"headers": {"Authorization": "Bearer x"}}, "headers.Authorization"),
+        ({"headers": {"X-Api-Key": "x"}}, "headers.X-Api-Key"),
+        ({"headers": {"Proxy": "https://me:pass@proxy"}}, "headers.Proxy"),
+        ({"address": "https://example.org/v1?version=2&api_key=x1"}, "address"),
+        ({"address": "https://example.org/v1?X-Amz-Signature=x1"}, "address"),
+        ({"more": ["a", "Authorization: Basic eDp5"]}, "more"),
+    ],
+)
+def test_a_setting_that_holds_a_key_is_refused_and_named(settings, named):
+    Config(editor=Configured())
+    with pytest.raises(UsageError, match=f"Configured: {named} would put a key") as raised:
+        Config(editor=Configured(**settings))
+    assert "x1" not in str(raised.value)
+
+
+NAMES = ("HF_TOKEN", "OPENAI_API_KEY", "AWS_SECRET_ACCESS_KEY", "GITHUB_PAT", "PGPASSWORD", "MYSQL_PWD", "apiKey")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_value_of_a_variable_that_is_named_as_a_key_is_in_no_text(monkeypatch, name):
+    monkeypatch.setenv("SHORTER_KEY", CANARY[:20])  # which the longer one begins with
+    monkeypatch.setenv(name, f"{CANARY}/+")
+    said = redacted(f"{CANARY}/+ and {CANARY}%2F%2B, but not sk-canary")
+    assert said == f"[{name}] and [{name}], but not sk-canary"
+
+
+@pytest.mark.parametrize(
+    "innocent",
+    [
+        "no space left in /work/monkey, see https://example.org/a?keyboard=1&page=2#key=3",
+        "authorization failed",
+        "mail a@b.org about https://example.org/c@d",
+        "max_new_tokens=8, eos_token='<s>', key 'a'",
+    ],
+)
+def test_innocent_text_stays_as_it_is(monkeypatch, innocent):
+    monkeypatch.setenv("PWD", "/work/monkey")
+    monkeypatch.setenv("SHORT_KEY", "key")
+    monkeypatch.setenv("MONKEY", "no space left")
+    assert redacted(innocent) == innocent
+
+
+@pytest.mark.parametrize("how", [RuntimeError, OSError])
+def test_a_program_that_breaks_off_tells_no_key_and_moves_no_cursor(capsys, monkeypatch, how):
+    monkeypatch.setenv("IMAGE_API_KEY", CANARY)
+    monkeypatch.setattr("sys.argv", ["edit.py", "--editor", "Unchanged"])
+    monkeypatch.setattr(command_module, "stop_on_signals", lambda: None)
+
+    def broken(config, world):
+        raise how(f"\x1b[2J\u202e {CANARY}")
+
+    assert command_module.run(broken, "", from_run=False) == 3
+    said = capsys.readouterr().err
+    assert CANARY not in said
+    assert "\x1b" not in said
+    assert "\u202e" not in said
 
 
 class Bomb:
