@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 
-from editbench.intervals import MIN_GROUPS, TOO_FEW, Interval, mean_interval, standard_error, sum_up
+from editbench.intervals import MIN_GROUPS, TOO_FEW, Interval, in_blocks, mean_interval, standard_error, sum_up
 from editbench.records import CATEGORIES, Category, Pair
 from editbench.summary import FAILED, RunRecords, group_of, outcome
 
@@ -157,7 +157,7 @@ def _permutation(
         return (b - a).sum(axis=axis)
 
     found = stats.permutation_test(
-        (sum_up(first, groups).sums, sum_up(second, groups).sums),
+        in_blocks((sum_up(first, groups).sums, sum_up(second, groups).sums)),
         total,
         permutation_type="samples",
         vectorized=True,

@@ -13,6 +13,7 @@ MIN_GROUPS = 8
 """Below this many independent sources no interval is given: a bootstrap of so few is far too narrow."""
 TOO_FEW = "too few"
 """What stands in place of an interval of fewer than `MIN_GROUPS` sources."""
+_MOST_DRAWN = 2000  # then the width strays by 1.6 % of itself, √(1 / 2·2000), and 100,000 sources take no longer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,13 +73,28 @@ def mean_interval(
     def ratio(total: np.ndarray, size: np.ndarray, axis: int = -1) -> np.ndarray:
         return total.sum(axis=axis) / size.sum(axis=axis)
 
-    return bootstrap_interval((by_group.sums, by_group.sizes), ratio, num_resamples=num_resamples, seed=seed)
+    columns = (by_group.sums, by_group.sizes)
+    return bootstrap_interval(columns, ratio, of_sums=True, num_resamples=num_resamples, seed=seed)
+
+
+def in_blocks(columns: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+    """The columns with their rows added up in blocks, where there are more rows than need be drawn.
+
+    Rows are dealt to the blocks at random, always alike. What depends on the columns' sums alone varies as much from
+    one draw of blocks to the next as from one draw of rows.
+    """
+    num = len(columns[0])
+    if num <= _MOST_DRAWN:
+        return tuple(columns)
+    block = np.random.default_rng(0).permutation(num) % _MOST_DRAWN
+    return tuple(np.bincount(block, weights=column, minlength=_MOST_DRAWN) for column in columns)
 
 
 def bootstrap_interval(
     columns: Sequence[np.ndarray],
     statistic: Callable[..., Any],
     *,
+    of_sums: bool = False,
     num_resamples: int = 9999,
     seed: int = 0,
     vectorized: bool = True,
@@ -90,6 +106,7 @@ def bootstrap_interval(
     Args:
         columns: what is known of each group, drawn together; all of one length, the number of groups.
         statistic: of the drawn columns; with `vectorized`, along `axis`.
+        of_sums: whether it depends on their sums alone, so that very many groups may be drawn in blocks.
         num_resamples: how often the groups are drawn.
         seed: of the draws.
         vectorized: whether the statistic takes an `axis`.
@@ -102,11 +119,12 @@ def bootstrap_interval(
         return None
     from scipy import stats  # half a second to import
 
+    drawn = in_blocks(columns) if of_sums else tuple(columns)
     for method in ("BCa", "percentile"):
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")  # that BCa is not defined is seen from its ends
             found = stats.bootstrap(
-                tuple(columns),
+                drawn,
                 statistic,
                 paired=len(columns) > 1,
                 vectorized=vectorized,

@@ -262,7 +262,7 @@ def _category_interval(run: RunRecords) -> tuple[Interval | None, str | None]:
         present = sizes > 0
         return np.divide(sums, sizes, out=np.zeros_like(sums), where=present).sum(axis=0) / present.sum(axis=0)
 
-    interval = bootstrap_interval(columns, mean_of_means)
+    interval = bootstrap_interval(columns, mean_of_means, of_sums=True)
     return interval, None if interval else "not defined in some draws"
 
 

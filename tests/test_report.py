@@ -211,6 +211,19 @@ def test_only_our_script_may_run_and_only_pictures_load(told, which, pictures):
     }
 
 
+def test_of_more_pairs_than_a_browser_takes_some_are_drawn_and_it_is_said(told, tmp_path, monkeypatch):
+    monkeypatch.setattr("editbench.report.page._MOST_CARDS", 12)
+    names = []
+    for run in told["runs"]:
+        page = write_report(tell([run]), tmp_path / run.name).read_text()
+        assert "These are 12 of 30 pairs, drawn by their ids" in page
+        names.append([tag["id"] for name, tag in Reading(page).tags if name == "article"])
+    assert names[0] == names[1]
+    whole = [tag["id"] for name, tag in Reading((told["one"] / "report.html").read_text()).tags if name == "article"]
+    assert [name for name in whole if name in names[0]] == names[0]
+    assert "drawn by their ids" not in (told["one"] / "report.html").read_text()
+
+
 def test_a_record_cannot_show_a_file_outside_its_run(tmp_path):
     run = make_run(tmp_path / "run", num=6, pending=0)
     draw(tmp_path / "secret.png", 0, edited=False)
