@@ -1,6 +1,8 @@
 """Where a model's files are: a hub id, a local directory, or something that the package itself ships."""
 
 import json
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 from editbench.errors import UsageError
@@ -41,6 +43,30 @@ def check_checkpoint(model: str, index: str, *, option: str) -> None:
     if not (path / index).is_file():
         found = ", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "nothing"
         raise UsageError(f"{option} {model}: no {index} there (found: {found}); name the checkpoint's own directory")
+
+
+@contextmanager
+def loading(model: str) -> Generator[None]:
+    """Around what loads a model: that the hub does not give it is the user's to mend, and told in a few words.
+
+    Args:
+        model: as the user gave it.
+
+    Raises:
+        UsageError: the hub can't be reached, does not know the model or does not give it to this user.
+    """
+    try:
+        yield
+    except OSError as error:
+        if Path(locate(model)).is_dir() or error.errno is not None:
+            raise
+        cause = error.__cause__ or error.__context__ or error  # the libraries' own words are of their caches
+        said = " ".join(str(cause).split())[:300]
+        raise UsageError(
+            f"{model} is not on this machine, and the hub does not give it ({type(cause).__name__}: {said}). Where "
+            f"there is a connection: hf download {model}, after hf auth login if it is gated or private; the files "
+            "lie below HF_HOME. Then give the same command again; HF_HUB_OFFLINE=1 keeps it from asking the hub."
+        ) from error
 
 
 def weight_bytes(model: str, revision: str | None, item_bytes: int) -> int | None:

@@ -30,7 +30,7 @@ def run(stage: Callable[[Config, World], int], description: str, *, from_run: bo
         from_run: whether the run's own `config.yaml` speaks for what the command line leaves out.
 
     Returns:
-        The stage's exit code (0 or 1), 2 for a mistake of the user's, told in a few words on rank 0, or 3 when the
+        The stage's exit code (0 or 1), 2 for a mistake of the user's, told once a machine in a few words, or 3 when the
         stage could not end and the same command will go on with it. A signal ends the process here, with 128 and its
         number.
     """
@@ -39,7 +39,7 @@ def run(stage: Callable[[Config, World], int], description: str, *, from_run: bo
     try:
         code = stage(parse(description, from_run=from_run), world)
     except UsageError as error:
-        if world.rank == 0:
+        if world.local_rank == 0:
             _say(str(error))
         code = USAGE
     except Stopped as stopped:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from PIL.Image import Image
 
-from editbench.checkpoints import check_checkpoint, locate, model_name
+from editbench.checkpoints import check_checkpoint, loading, locate, model_name
 from editbench.editors import lossy
 from editbench.editors.ahead import TextAhead
 from editbench.editors.editor import Editor, EditRefused
@@ -100,22 +100,23 @@ class Diffusers(Editor):
         checkpoint = locate(self.model)
         dtype: Any = getattr(torch, self.dtype)
         offload: Offload = "none"
-        if world.gpus:
-            if not Path(checkpoint).is_dir():
-                checkpoint = cls.download(checkpoint, revision=self.revision, use_safetensors=True)
-            sizes = component_bytes(Path(checkpoint), dtype.itemsize)
-            free, _ = torch.cuda.mem_get_info()
-            offload = choose(sizes, free) if self.offload == "auto" else self.offload
-            log.info("%s", told(offload, sizes, free))
-        self._pipeline: Any = cls.from_pretrained(
-            checkpoint,
-            revision=self.revision,
-            dtype=dtype,
-            use_safetensors=True,
-            trust_remote_code=False,
-            # "cuda" is the process's current device, and there the weights are read without a stop on the host
-            device_map="cuda" if world.gpus and offload == "none" else None,
-        )
+        with loading(self.model):
+            if world.gpus:
+                if not Path(checkpoint).is_dir():
+                    checkpoint = cls.download(checkpoint, revision=self.revision, use_safetensors=True)
+                sizes = component_bytes(Path(checkpoint), dtype.itemsize)
+                free, _ = torch.cuda.mem_get_info()
+                offload = choose(sizes, free) if self.offload == "auto" else self.offload
+                log.info("%s", told(offload, sizes, free))
+            self._pipeline: Any = cls.from_pretrained(
+                checkpoint,
+                revision=self.revision,
+                dtype=dtype,
+                use_safetensors=True,
+                trust_remote_code=False,
+                # "cuda" is the process's current device, and there the weights are read without a stop on the host
+                device_map="cuda" if world.gpus and offload == "none" else None,
+            )
         self._pipeline.set_progress_bar_config(disable=True)
         if self.scheduler:
             lossy.reschedule(self._pipeline, self.scheduler)

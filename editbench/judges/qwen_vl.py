@@ -7,7 +7,7 @@ from shutil import which
 from threading import Lock
 from typing import Any, ClassVar, Literal
 
-from editbench.checkpoints import check_checkpoint, locate, model_name, weight_bytes
+from editbench.checkpoints import check_checkpoint, loading, locate, model_name, weight_bytes
 from editbench.errors import UsageError
 from editbench.judges.judge import Judge, Reply, Way
 from editbench.judges.pictures import scaled
@@ -95,15 +95,16 @@ class QwenVL(Judge):
             free = {gpu: torch.cuda.mem_get_info(gpu)[0] for gpu in world.gpus}
             placement = {"device_map": self.device_map, "max_memory": {gpu: int(0.9 * n) for gpu, n in free.items()}}
         where = locate(self.model)
-        processor: Any = AutoProcessor.from_pretrained(where, revision=self.revision, trust_remote_code=False)
-        model: Any = AutoModelForImageTextToText.from_pretrained(
-            where,
-            revision=self.revision,
-            dtype=getattr(torch, self.dtype),
-            use_safetensors=True,
-            trust_remote_code=False,  # said, or transformers asks on the terminal
-            **placement,
-        )
+        with loading(self.model):
+            processor: Any = AutoProcessor.from_pretrained(where, revision=self.revision, trust_remote_code=False)
+            model: Any = AutoModelForImageTextToText.from_pretrained(
+                where,
+                revision=self.revision,
+                dtype=getattr(torch, self.dtype),
+                use_safetensors=True,
+                trust_remote_code=False,  # said, or transformers asks on the terminal
+                **placement,
+            )
         self.adopt(model.eval(), processor)
         return device_name
 
