@@ -110,7 +110,7 @@ def _plan(config: Config, run: RunDir, lease: Lease) -> dict[str, Any]:
     run.remove_torn()
     write_atomic(run.config, to_yaml(config).encode())
     write_atomic(run.pairs, "".join(to_lines(pairs)).encode())
-    lost = {name for name in done if not run.source(name).exists()}
+    lost = run.without_source(done)
     for pair_id, source in read_sources(path, lost, images=config.images) if lost else ():
         write_atomic(run.source(pair_id), encode_png(source))
     return {"launch": run.next_launch(STAGE), "todo": todo, "selected": [pair.pair_id for pair in selected]}

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
 Category = Literal["physical", "environmental", "social", "causal", "referential"]
@@ -43,7 +43,7 @@ class Record:
         row: Any = json.loads(line)
         if not isinstance(row, dict):
             raise ValueError("not a JSON object")
-        known = {field.name for field in fields(cls)}
+        known = cls.__dataclass_fields__  # not fields(): that builds a tuple for each line
         values: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in row.items() if key in known
         }

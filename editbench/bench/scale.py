@@ -46,8 +46,12 @@ class Measured:
     num_pairs: int
     seconds: float
     """Wall time of the whole process, its start included."""
+    cpu_s: float
+    """Processor time of the process, which others on the machine disturb less."""
     peak_mib: float
     """Largest resident size of the process."""
+    start_s: float | None = None
+    """Wall time until the editor is ready, where the stage is an edit."""
 
 
 def measure(num_pairs: int, folder: Path) -> list[Measured]:
@@ -65,21 +69,30 @@ def measure(num_pairs: int, folder: Path) -> list[Measured]:
         if not from_run:
             argv += ["--benchmark", str(benchmark), "--editor", "Unchanged", "--rubric", "brief-1"]
             argv += ["--judge", f"{__name__}.RecordedJudge"]
-        found.append(_timed(name, num_pairs, [sys.executable, "-c", code, *argv]))
+        ready = run / "environment.json" if stage == "edit" else None
+        found.append(_timed(name, num_pairs, [sys.executable, "-c", code, *argv], ready))
         sys.stdout.write(f"{_row(found[-1])}\n")
         sys.stdout.flush()
     return found
 
 
-def _timed(stage: str, num_pairs: int, command: Sequence[str]) -> Measured:
-    start = time.monotonic()
+def _timed(stage: str, num_pairs: int, command: Sequence[str], ready: Path | None) -> Measured:
+    begun, start = time.time(), time.monotonic()
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.monotonic() - start
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         raise subprocess.CalledProcessError(process.returncode, command)
-    return Measured(stage=stage, num_pairs=num_pairs, seconds=round(seconds, 2), peak_mib=round(usage.ru_maxrss / 1024))
+    return Measured(
+        stage=stage,
+        num_pairs=num_pairs,
+        seconds=round(seconds, 2),
+        cpu_s=round(usage.ru_utime + usage.ru_stime, 2),
+        peak_mib=round(usage.ru_maxrss / 1024),
+        # the file that an edit writes once its editor is loaded
+        start_s=round(ready.stat().st_mtime - begun, 2) if ready else None,
+    )
 
 
 def _write_benchmark(num_pairs: int, folder: Path) -> Path:
@@ -103,7 +116,9 @@ def _forget_last(manifest: Path) -> None:
 
 
 def _row(measured: Measured) -> str:
-    return f"{measured.stage:8}{measured.num_pairs:8,} pairs{measured.seconds:10.1f} s{measured.peak_mib:8.0f} MiB"
+    start = "" if measured.start_s is None else f", begins after {measured.start_s:.1f} s"
+    taken = f"{measured.seconds:10.1f} s{measured.cpu_s:10.1f} CPU-s{measured.peak_mib:8.0f} MiB"
+    return f"{measured.stage:8}{measured.num_pairs:8,} pairs{taken}{start}"
 
 
 def main(argv: Sequence[str]) -> None:
