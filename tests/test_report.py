@@ -212,7 +212,7 @@ def test_only_our_script_may_run_and_only_pictures_load(told, which, pictures):
 
 
 def test_of_more_pairs_than_a_browser_takes_some_are_drawn_and_it_is_said(told, tmp_path, monkeypatch):
-    monkeypatch.setattr("editbench.report.page._MOST_CARDS", 12)
+    monkeypatch.setattr("editbench.report.content._MOST_SHOWN", 12)
     names = []
     for run in told["runs"]:
         page = write_report(tell([run]), tmp_path / run.name).read_text()

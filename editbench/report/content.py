@@ -7,7 +7,10 @@ from editbench.comparison import Comparison, compare, unlike
 from editbench.correlation import TwoJudges, two_judges
 from editbench.errors import UsageError
 from editbench.health import Health, examine
+from editbench.run_dir import sha256
 from editbench.summary import RunRecords, Summary, summarize
+
+_MOST_SHOWN = 5000  # cards of a page: a browser takes seconds for them already, and 100,000 it does not take
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +34,8 @@ class Content:
     """Settings that make the runs' numbers of different things."""
     judges: tuple[TwoJudges, ...]
     """Each two score files of one run."""
+    shown: tuple[str, ...]
+    """Ids of the pairs that the page shows: all, or 5,000 of more, drawn by their ids and so the same for every run."""
 
     @property
     def summaries(self) -> list[Summary]:
@@ -56,4 +61,12 @@ def tell(runs: Sequence[RunRecords]) -> Content:
         comparisons=tuple(compare(runs)),
         differ=tuple(unlike(runs)),
         judges=tuple(two_judges(runs)),
+        shown=_drawn(list(dict.fromkeys(pair.pair_id for run in runs for pair in run.pairs))),
     )
+
+
+def _drawn(pair_ids: Sequence[str]) -> tuple[str, ...]:
+    if len(pair_ids) <= _MOST_SHOWN:
+        return tuple(pair_ids)
+    drawn = set(sorted(pair_ids, key=lambda pair_id: sha256(pair_id.encode()))[:_MOST_SHOWN])
+    return tuple(pair_id for pair_id in pair_ids if pair_id in drawn)

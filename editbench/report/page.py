@@ -21,7 +21,6 @@ from editbench.report.pictures import Picture, Pictures
 from editbench.report.plots import COLORS
 from editbench.summary import FAILED, SCORED, WAITING, RunRecords, outcome
 
-_MOST_CARDS = 5000  # a browser takes seconds for them already, and 100,000 it does not take
 _POLICY = "default-src 'none'; img-src {}; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _BESIDE = "'self' file:"  # Firefox does not count a file's own folder as 'self'
 
@@ -70,7 +69,6 @@ class Card:
 def to_page(content: Content, plots: Mapping[str, str], pictures: Pictures, *, standalone: bool = False) -> str:
     """The whole page.
 
-    Of more than 5,000 pairs it shows as many, drawn by their ids and so the same for every run, and says so.
     It loads nothing but pictures: the policy in its head allows no network, and no script but its own, by hash.
     Text from outside is escaped, and shown isolated, so that its direction can't leak into the page.
 
@@ -123,7 +121,7 @@ def to_page(content: Content, plots: Mapping[str, str], pictures: Pictures, *, s
             setting_names=list(dict.fromkeys(name for run in records for name in run.settings)),
             cards=[
                 _card(pairs[key], records, pictures, tags, outcomes, len({a[key] for a in asked if key in a}) > 1)
-                for key in _drawn(order)
+                for key in content.shown
             ],
             num_pairs=len(order),
             categories=[name for name in runs[0][1].categories if any(s.categories[name].num_pairs for _, s in runs)],
@@ -133,13 +131,6 @@ def to_page(content: Content, plots: Mapping[str, str], pictures: Pictures, *, s
             plots=plots,
         )
     )
-
-
-def _drawn(pair_ids: Sequence[str]) -> Sequence[str]:
-    if len(pair_ids) <= _MOST_CARDS:
-        return pair_ids
-    drawn = set(sorted(pair_ids, key=lambda pair_id: hashlib.sha256(pair_id.encode()).digest())[:_MOST_CARDS])
-    return [pair_id for pair_id in pair_ids if pair_id in drawn]
 
 
 def _card(

@@ -4,7 +4,7 @@ import base64
 import io
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,20 +53,25 @@ Pictures = Mapping[tuple[Path, str], Picture]
 """By run directory and path below it; an image that can't be shown is not in it."""
 
 
-def make_pictures(runs: Sequence[RunRecords], out: Path, *, standalone: bool = False) -> Pictures:
-    """A thumbnail of every source and edit, in `out/thumbnails` unless it is there, for a page in `out`.
+def make_pictures(
+    runs: Sequence[RunRecords], pair_ids: Iterable[str], out: Path, *, standalone: bool = False
+) -> Pictures:
+    """A thumbnail of each source and edit of these pairs, in `out/thumbnails` unless it is there, for a page in `out`.
 
     One is named by its image's recorded path and hash, so an image that was made anew gets a new one.
 
     Args:
         runs: whose images.
+        pair_ids: those that the page shows.
         out: the page's folder.
         standalone: give each as a `data:` address, and no address of the image itself.
 
     Raises:
         OSError: the folder can't be written.
     """
-    files = {(run.root, path): _file(run.root, path, sha256, out) for run in runs for path, sha256 in _recorded(run)}
+    shown = set(pair_ids)
+    recorded = [(run.root, *image) for run in runs for image in _recorded(run, shown)]
+    files = {(root, path): _file(root, path, sha256, out) for root, path, sha256 in recorded}
     found = {name: file for name, file in files.items() if file is not None}
     missing = {file.thumbnail: file for file in found.values() if not file.thumbnail.exists()}
     if len(missing) > _MANY:
@@ -86,10 +91,16 @@ def make_pictures(runs: Sequence[RunRecords], out: Path, *, standalone: bool = F
     }
 
 
-def _recorded(run: RunRecords) -> Iterator[tuple[str, str]]:
-    """Path and hash of every source and edit."""
-    yield from ((run.sources[pair.pair_id], pair.source_sha256) for pair in run.pairs if pair.pair_id in run.sources)
-    yield from ((edit.image, edit.sha256 or "") for edit in run.edits.values() if edit.image is not None)
+def _recorded(run: RunRecords, shown: Set[str]) -> Iterator[tuple[str, str]]:
+    """Path and hash of the source and the edit of each of these pairs."""
+    for pair in run.pairs:
+        if pair.pair_id not in shown:
+            continue
+        if pair.pair_id in run.sources:
+            yield run.sources[pair.pair_id], pair.source_sha256
+        edit = run.edits.get(pair.pair_id)
+        if edit is not None and edit.image is not None:
+            yield edit.image, edit.sha256 or ""
 
 
 def _file(root: Path, path: str, sha256: str, out: Path) -> _File | None:
