@@ -76,9 +76,7 @@ def make_pictures(
     missing = {file.thumbnail: file for file in found.values() if not file.thumbnail.exists()}
     if len(missing) > _MANY:
         log.info("%d thumbnails are made, once.", len(missing))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        made = zip(missing.values(), pool.map(_shrink, missing.values()), strict=True)
-        broken = {file.image for file, done in made if not done}
+    broken = _write(list(missing.values()))
     return {
         name: Picture(
             url=_embedded(file.thumbnail) if standalone else _address(file.thumbnail, out),
@@ -120,18 +118,31 @@ def _file(root: Path, path: str, sha256: str, out: Path) -> _File | None:
     return _File(image=image, thumbnail=thumbnail, width=width, height=height)
 
 
-def _shrink(file: _File) -> bool:
-    """Write the thumbnail; False when the image is broken behind its header."""
+def _write(files: Sequence[_File]) -> set[Path]:
+    """Write these thumbnails; returns the images that are broken behind their headers."""
+    broken: set[Path] = set()
+    pool = ThreadPoolExecutor(os.cpu_count())  # Pillow lets other threads work while it decodes and encodes
+    try:
+        for file, small in zip(files, pool.map(_shrink, files), strict=True):
+            if small is None:
+                broken.add(file.image)
+            else:
+                write_atomic(file.thumbnail, small)
+    finally:
+        pool.shutdown(cancel_futures=True)  # a stop or a full disk does not wait for thousands
+    return broken
+
+
+def _shrink(file: _File) -> bytes | None:
     try:
         image = decode(file.image.read_bytes())
     except ValueError as error:
         log.warning("%s is not shown: it %s", file.image, error)
-        return False
+        return None
     image.thumbnail((_SIDE, _SIDE))
     small = io.BytesIO()
     image.save(small, "WEBP", quality=_QUALITY, method=2)
-    write_atomic(file.thumbnail, small.getvalue())
-    return True
+    return small.getvalue()
 
 
 def _address(file: Path, out: Path) -> str:
