@@ -41,12 +41,12 @@ def test_both_pipelines_make_the_same_edit_of_what_was_encoded_beforehand(demo, 
     assert ahead.take("a") == {}
 
 
-def test_an_editor_takes_what_another_thread_prepared_for_the_pair_and_only_that():
+def test_an_editor_takes_what_another_thread_prepared_for_the_pair_and_makes_the_same_picture_of_it():
     editor = QwenImageEdit(model="editbench:demo/editor", dtype="float32", num_inference_steps=1, true_cfg_scale=1.0)
     editor.load(World())
     pairs = [Pair(pair_id=name, category="causal", instruction=name * 3, source_sha256="s") for name in "ab"]
     expected = [editor.edit(pair, SOURCE, 1).tobytes() for pair in pairs]
-    editor._ahead = TextAhead(editor._pipeline)
+    editor._ahead, editor._is_fast = TextAhead(editor._pipeline), True
     with ThreadPoolExecutor(1) as pool:
         pool.submit(torch.set_num_threads, 1).result()
         pool.submit(editor.prepare, pairs[1], SOURCE).result()

@@ -107,9 +107,9 @@ class _Bench:
         self._part("table", partial(self._table, pipeline))
         self._forward("fast with table", self._model.forward)
         self._part("fast, first edit", partial(stage, pipeline, self._device, few, 1))
-        self._part(f"fast, {few} steps, nothing ahead", partial(stage, pipeline, self._device, few, 5))
-        for steps, num_images in ((few, 5), *((steps, 2) for steps in more)):
-            self._part(f"fast, {steps} steps", partial(stage, pipeline, self._device, steps, num_images, ahead=True))
+        self._part(f"fast denoiser alone, {few} steps", partial(stage, pipeline, self._device, few, 5))
+        for steps, num_images in ((few, 10), *((steps, 2) for steps in more)):
+            self._part(f"fast, {steps} steps", partial(stage, pipeline, self._device, steps, num_images, fast=True))
 
     def _forward(self, name: str, forward: Callable[..., Any]) -> None:
         self._part(name, partial(self._measure, forward))
