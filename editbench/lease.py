@@ -117,7 +117,7 @@ class Lease:
         holder = _Holder.parse(text)
         if holder.is_gone:
             return text
-        if holder.is_here:
+        if holder.is_alive:
             raise self._held(holder)
         log.info("%s: waiting up to %.0f s to see whether %s lives.", self._path, self._patience_s, holder)
         end = time.monotonic() + self._patience_s
@@ -154,13 +154,20 @@ class _Holder:
     pid: int = 0
     started: float = 0.0
     """When the process was, seconds since 1970: a process id is given again, to a process of another time."""
+    numbers: int = 0
+    """Of the space of process ids: a container may have its machine's name and ids of its own; 0: not known."""
     lease: str = ""
     """Drawn for this one lease: a process may hold several, one after another."""
 
     @classmethod
     def me(cls) -> Self:
-        started = psutil.Process().create_time()
-        return cls(host=socket.gethostname(), pid=os.getpid(), started=started, lease=secrets.token_hex(4))
+        return cls(
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            started=psutil.Process().create_time(),
+            numbers=_numbers(),
+            lease=secrets.token_hex(4),
+        )
 
     @classmethod
     def parse(cls, text: bytes) -> Self:
@@ -171,22 +178,41 @@ class _Holder:
             return cls()
 
     @property
-    def is_here(self) -> bool:
-        return self.host == socket.gethostname()
-
-    @property
     def is_gone(self) -> bool:
         """Whether it can be seen from here that the process is no more."""
-        if not self.is_here:
-            return False
+        return self._is_here and self._process is None
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can be seen from here that it works; where neither can, its heartbeat tells.
+
+        A process with another start is another one, or the clock was set meanwhile, from which starts are reckoned.
+        """
+        process = self._process if self._is_here else None
+        return process is not None and abs(process.create_time() - self.started) < 60
+
+    @property
+    def _process(self) -> psutil.Process | None:
         try:
-            # a minute's room, since the clock that both times come from may be set meanwhile
-            return abs(psutil.Process(self.pid).create_time() - self.started) > 60
+            process = psutil.Process(self.pid)
+            # a dead one stays in the list until its parent asks, and in a container nobody may
+            return None if process.status() == psutil.STATUS_ZOMBIE else process
         except psutil.NoSuchProcess:
-            return True
+            return None
+
+    @property
+    def _is_here(self) -> bool:
+        return (self.host, self.numbers) == (socket.gethostname(), _numbers())
 
     def __str__(self) -> str:
         if not self.pid:
             return "a launch that cannot be told"
         since = datetime.fromtimestamp(self.started, UTC)
         return f"process {self.pid} on {self.host}, started {since:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _numbers() -> int:
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return 0

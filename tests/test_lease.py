@@ -7,11 +7,13 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
+from dataclasses import asdict
 
 import pytest
 
 from editbench.errors import UsageError
-from editbench.lease import Lease
+from editbench.lease import Lease, _Holder
 from tests.conftest import ROOT, start
 from tests.test_signals import EDITOR, stuck
 
@@ -43,19 +45,61 @@ def test_a_second_launch_that_is_refused_leaves_the_first_one_s_lease(path):
         assert path.exists()
 
 
-def test_a_dead_process_of_this_machine_is_known_at_once(path, caplog):
+@pytest.mark.parametrize("reaped", [True, False])
+def test_a_dead_process_of_this_machine_is_known_at_once(path, caplog, reaped):
     code = "import os, sys; from editbench.lease import Lease; Lease(__import__('pathlib').Path(sys.argv[1])).take()"
-    subprocess.run([sys.executable, "-c", f"{code}; os.kill(os.getpid(), 9)", path], cwd=ROOT, check=False)
+    child = subprocess.Popen([sys.executable, "-c", f"{code}; os.kill(os.getpid(), 9)", path], cwd=ROOT)
+    if reaped:
+        child.wait()
+    else:  # it stays in the list of processes
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     assert path.exists()
     begin = time.monotonic()
     with Lease(path) as next_one:
         next_one.take()
     assert time.monotonic() - begin < 1
     assert "did not end by itself (process" in caplog.text
+    child.wait()
+
+
+def held_by(path, **changes) -> None:
+    """A lease as this very process would hold it, but for the changes."""
+    path.write_text(json.dumps(asdict(_Holder.me()) | changes))
 
 
 def test_a_process_number_that_was_given_again_is_another_process(path):
-    path.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "started": time.time() - 1e6}))
+    held_by(path, started=time.time() - 1e6)
+    with lease(path) as next_one:
+        next_one.take()
+
+
+@contextmanager
+def beating(path):
+    stop = threading.Event()
+
+    def beat():
+        while not stop.wait(0.05):
+            os.utime(path)
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+ELSEWHERE = {"host": "far", "pid": 7}
+CLOCK_SET = {"started": time.time() - 3600}
+IN_A_CONTAINER = {"pid": 2**22 + 1, "numbers": 1}
+
+
+@pytest.mark.parametrize("changes", [ELSEWHERE, CLOCK_SET, IN_A_CONTAINER], ids=["elsewhere", "clock set", "container"])
+def test_a_holder_that_cannot_be_seen_is_respected_while_its_heart_beats(path, changes):
+    held_by(path, **changes)
+    with beating(path), pytest.raises(UsageError, match="is being worked on by process"):
+        lease(path).take()
     with lease(path) as next_one:
         next_one.take()
 
@@ -68,22 +112,6 @@ def test_a_lease_without_a_heartbeat_is_taken_over_after_the_stated_time(path, l
         next_one.take()
         assert path.read_bytes() != left
     assert 0.5 <= time.monotonic() - begin < 5
-
-
-def test_a_heartbeat_from_another_machine_is_respected(path):
-    path.write_text('{"host": "far", "pid": 7, "started": 1.0}')
-    stop = threading.Event()
-
-    def beat():
-        while not stop.wait(0.05):
-            os.utime(path)
-
-    thread = threading.Thread(target=beat)
-    thread.start()
-    with pytest.raises(UsageError, match="process 7 on far"):
-        lease(path).take()
-    stop.set()
-    thread.join()
 
 
 def test_of_many_newcomers_to_a_dead_lease_one_gets_it(path):
