@@ -2,7 +2,6 @@
 
 import logging
 import os
-import shutil
 import sys
 import traceback
 from collections.abc import Callable
@@ -67,9 +66,13 @@ def _told(error: OSError) -> str:
     """A failure of the disk or the system in a line, with what to do."""
     if error.filename is None:
         return f"{type(error).__name__}: {error}. What is finished is kept; give the same command again."
-    folder = next(path for path in (Path(error.filename), *Path(error.filename).absolute().parents) if path.is_dir())
-    free = shutil.disk_usage(folder).free / 2**20
+    # os.path's, since Path.is_dir raises where a name is too long
+    path = Path(error.filename).absolute()
+    disk = os.statvfs(next(folder for folder in (path, *path.parents) if os.path.isdir(folder)))
+    free = f"{disk.f_bavail * disk.f_frsize / 2**20:,.0f} MiB"
+    if disk.f_files:  # some file systems do not count them
+        free += f" and {disk.f_favail:,} files"
     return (
-        f"{error.strerror}: {error.filename} ({free:,.0f} MiB free there). What is finished is kept; mend that and "
-        "give the same command again."
+        f"{error.strerror}: {error.filename} ({free} free there). What is finished is kept; mend that and give the "
+        "same command again."
     )

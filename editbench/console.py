@@ -26,17 +26,17 @@ def start_logging(folder: Path | None, stage: str, world: World) -> None:
 
     Warnings of other libraries go to the file alone, and so do tracebacks. No folder, no file.
     """
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = _LogFile(folder / f"{stage}.rank{world.rank}.log", encoding="utf-8")
-        file.setFormatter(_Line("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        logging.basicConfig(level=logging.WARNING, handlers=[file], force=True)
     ours = logging.getLogger("editbench")
     ours.setLevel(logging.INFO)
     if world.rank == 0:
         terminal = RichHandler(console=console, show_time=False, show_path=False, show_level=False, markup=False)
         terminal.setFormatter(_Message())
         ours.handlers = [terminal]
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = _LogFile(folder / f"{stage}.rank{world.rank}.log", encoding="utf-8")
+        file.setFormatter(_Line("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        logging.basicConfig(level=logging.WARNING, handlers=[file], force=True)
 
 
 class _LogFile(logging.FileHandler):

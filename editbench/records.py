@@ -3,7 +3,9 @@
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Self, get_args
+from functools import cache
+from types import UnionType
+from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
 
 Category = Literal["physical", "environmental", "social", "causal", "referential"]
 Language = Literal["en", "zh"]
@@ -38,19 +40,39 @@ class Record:
         """Read one line back, leaving out keys that this version does not know.
 
         Raises:
-            ValueError: the line is not a JSON object, or a field without default is missing.
+            ValueError: the line is not a JSON object, a field without default is missing, or one is of another type.
         """
-        row: Any = json.loads(line)
+        try:
+            row: Any = json.loads(line)
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
         if not isinstance(row, dict):
             raise ValueError("not a JSON object")
-        known = cls.__dataclass_fields__  # not fields(): that builds a tuple for each line
+        known = _json_types(cls)
         values: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in row.items() if key in known
         }
+        for key in values:
+            if not isinstance(values[key], known[key]):
+                raise ValueError(f"{key} is of another type")
         try:
             return cls(**values)
         except TypeError as error:
             raise ValueError(str(error)) from error
+
+
+@cache
+def _json_types(kind: type[Record]) -> dict[str, tuple[type, ...]]:
+    """By field, the types that its value may have once it is read from JSON: a list has become a tuple."""
+
+    def types(hint: Any) -> set[type]:
+        if get_origin(hint) is Literal:
+            return {type(value) for value in get_args(hint)}
+        if get_origin(hint) in (Union, UnionType):
+            return set().union(*map(types, get_args(hint)))
+        return {float, int} if hint is float else {get_origin(hint) or hint}
+
+    return {name: tuple(types(hint)) for name, hint in get_type_hints(kind).items()}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

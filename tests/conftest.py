@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
+FAILING = ("--editor", "tests.planned.FailingEditor", "--judge", "tests.planned.StuckJudge")
 
 # public-domain photographs in scikit-image's own package
 PHOTOS = {
@@ -70,6 +72,29 @@ def photos_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def dots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve pairs of four by four pixels each."""
+    folder = tmp_path_factory.mktemp("dots")
+    lines = []
+    for number in range(12):
+        Image.new("RGB", (4, 4), (20 * number, 0, 0)).save(folder / f"{number}.png")
+        category = ("physical", "causal")[number % 2]
+        row = {"id": f"dot{number:02d}", "source": f"{number}.png", "instruction": "Turn it.", "category": category}
+        lines.append(json.dumps(row) + "\n")
+    path = folder / "dots.jsonl"
+    path.write_text("".join(lines))
+    return path
+
+
+@pytest.fixture(scope="session")
+def clean(dots, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The twelve, edited undisturbed."""
+    run = tmp_path_factory.mktemp("clean") / "run"
+    start("edit.py", *FAILING, "--benchmark", dots, "--run", run)
+    return run
+
+
 def command(script: str, *argv: str | Path, ranks: int = 1) -> list[str]:
     """A script of the top level as a process list; several ranks by torchrun."""
     if script.endswith(".sh"):
@@ -105,3 +130,9 @@ def untimed(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def tree(root: Path, folder: str) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted((root / folder).iterdir())}
+
+
+def same(run: Path, clean: Path) -> bool:
+    return tree(run, "images") == tree(clean, "images") and untimed(rows(run / "manifest.jsonl")) == untimed(
+        rows(clean / "manifest.jsonl")
+    )

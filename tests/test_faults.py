@@ -1,11 +1,7 @@
 """Real faults, made on purpose: what the user is told, the exit code, and that the same command then goes on."""
 
 import json
-import resource
-import subprocess
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -16,108 +12,9 @@ from editbench.editors import EditRefused, Unchanged
 from editbench.report_stage import report
 from editbench.run_dir import RunDir
 from editbench.world import World
-from tests.conftest import command, environment, rows, start, tree, untimed
+from tests.conftest import FAILING, rows, same, start, tree
 
 STUCK = ("--editor", "tests.planned.StuckEditor", "--judge", "tests.planned.StuckJudge")
-FAILING = ("--editor", "tests.planned.FailingEditor", "--judge", "tests.planned.StuckJudge")
-
-
-@pytest.fixture(scope="session")
-def dots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve pairs of four by four pixels each."""
-    folder = tmp_path_factory.mktemp("dots")
-    lines = []
-    for number in range(12):
-        Image.new("RGB", (4, 4), (20 * number, 0, 0)).save(folder / f"{number}.png")
-        category = ("physical", "causal")[number % 2]
-        row = {"id": f"dot{number:02d}", "source": f"{number}.png", "instruction": "Turn it.", "category": category}
-        lines.append(json.dumps(row) + "\n")
-    path = folder / "dots.jsonl"
-    path.write_text("".join(lines))
-    return path
-
-
-@pytest.fixture(scope="session")
-def clean(dots, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The twelve, edited undisturbed."""
-    run = tmp_path_factory.mktemp("clean") / "run"
-    start("edit.py", *FAILING, "--benchmark", dots, "--run", run)
-    return run
-
-
-def limited(script: str, *argv: str | Path, before: Callable[[], None]) -> subprocess.CompletedProcess[str]:
-    env = environment()
-    return subprocess.run(
-        command(script, *argv), preexec_fn=before, capture_output=True, text=True, env=env, check=False
-    )
-
-
-def same(run: Path, clean: Path) -> bool:
-    return tree(run, "images") == tree(clean, "images") and untimed(rows(run / "manifest.jsonl")) == untimed(
-        rows(clean / "manifest.jsonl")
-    )
-
-
-@pytest.mark.parametrize(("limit", "where"), [(1_000, "pairs.jsonl"), (3_500, "edit.000001.00000.jsonl")])
-def test_a_file_that_can_grow_no_more_stops_the_run_and_loses_nothing(dots, clean, tmp_path, limit, where):
-    run = tmp_path / "run"
-    argv = (*FAILING, "--benchmark", dots, "--run", run)
-    done = limited("edit.py", *argv, before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
-    said = " ".join(done.stderr.split())
-    assert done.returncode == 3
-    assert "File too large" in said
-    assert where in said.replace(" ", "")
-    assert "MiB free" in said
-    assert "Traceback" not in said
-    assert not [path for path in run.rglob("*.tmp")]
-    for part in run.glob("parts/*.jsonl"):
-        assert part.read_bytes().endswith(b"}\n")  # the line that did not fit was taken back
-    start("edit.py", *argv)
-    assert same(run, clean)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of one mebibyte."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True, check=False)
-    if mounted.returncode != 0:
-        pytest.skip("mounting a small disk needs root")
-    yield disk
-    subprocess.run(["umount", "-l", disk], check=True)
-
-
-def test_a_full_disk_in_the_middle_of_an_image_stops_the_run_and_a_freed_one_goes_on(photos_json, small_disk, tmp_path):
-    run = small_disk / "run"
-    argv = ("--editor", "Unchanged", "--benchmark", photos_json)
-    ballast = small_disk / "ballast"
-    ballast.write_bytes(bytes(400_000))
-    done = start("edit.py", *argv, "--run", run, code=3)
-    said = " ".join(done.stderr.split())
-    assert "No space left on device" in said
-    assert ".png" in said
-    assert "Traceback" not in said
-    assert not [path for path in run.rglob("*.tmp")]
-    # the one mebibyte holds no four photographs twice: the run moves to a larger disk and goes on there
-    moved = tmp_path / "moved"
-    subprocess.run(["cp", "-r", run, moved], check=True)
-    start("edit.py", *argv, "--run", moved)
-    start("edit.py", *argv, "--run", tmp_path / "undisturbed")
-    assert same(moved, tmp_path / "undisturbed")
-
-
-def test_too_few_file_handles_are_named(dots, tmp_path):
-    argv = (*FAILING, "--benchmark", dots, "--run", tmp_path / "run")
-    done = limited("edit.py", *argv, before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (7, 7)))
-    assert done.returncode != 0
-    assert "Too many open files" in done.stderr
-
-
-def test_a_run_directory_that_cannot_be_made_is_named(dots, tmp_path):
-    (tmp_path / "file").write_text("")
-    done = start("edit.py", *FAILING, "--benchmark", dots, "--run", tmp_path / "file" / "run", code=3)
-    assert "Not a directory" in done.stderr
 
 
 def test_a_process_that_hangs_says_where_and_ends(dots, tmp_path):
