@@ -3,8 +3,11 @@
 import base64
 import io
 import json
+import socket
+import subprocess
 import threading
 import time
+import urllib.request
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -14,6 +17,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from editbench.checkpoints import locate
 from editbench.config import Config, parse
 from editbench.edit_stage import edit
 from editbench.editors import Unchanged
@@ -25,6 +29,7 @@ from editbench.rubric import Question
 from editbench.run_dir import RunDir, read_records
 from editbench.score_stage import score
 from editbench.world import World
+from tests.conftest import environment, rows, start
 
 KEY = "sk-canary-0123456789"
 
@@ -308,3 +313,39 @@ def test_the_command_line_takes_a_server():
     )
     assert config.judge == Server(model="Qwen/Qwen3-VL-30B-A3B-Instruct")
     assert config.the_scores == "Qwen3-VL-30B-A3B-Instruct"
+
+
+def test_the_demo_s_judge_says_the_same_behind_transformers_serve(tmp_path):
+    pytest.importorskip("fastapi", reason="transformers serve needs transformers[serving]")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    run, model, url = tmp_path / "run", locate("editbench:demo/judge"), f"http://127.0.0.1:{port}"
+    command = ["transformers", "serve", model, "--device", "cpu", "--port", str(port)]
+    with (tmp_path / "serve.log").open("wb") as log:
+        serving = subprocess.Popen(command, env=environment(), stdout=log, stderr=log)
+        try:
+            start("edit.py", "--config", "demo", "--editor", "Unchanged", "--limit", "1", "--run", run)
+            start("score.py", "--run", run)
+            _wait_until_it_serves(f"{url}/health", serving)
+            init = {"model": model, "base_url": f"{url}/v1", "num_requests": "2"}
+            judge = [arg for name, value in init.items() for arg in (f"--judge.init_args.{name}", value)]
+            start("score.py", "--run", run, "--judge", "Server", *judge, "--scores", "served")
+        finally:
+            serving.kill()
+            serving.wait()
+    ours, served = (rows(run / "scores" / f"{name}.jsonl") for name in ("demo-judge", "served"))
+    assert [row["reply"] for row in served] == [row["reply"] for row in ours]
+    assert [row["value"] for row in served] == [row["value"] for row in ours]
+    assert {row["model"] for row in served} == {model}
+
+
+def _wait_until_it_serves(url: str, serving: subprocess.Popen[bytes]) -> None:
+    for _ in range(600):
+        assert serving.poll() is None
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise TimeoutError(url)
