@@ -2,8 +2,10 @@
 
 import base64
 import csv
+import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -12,6 +14,8 @@ from typing import Any
 
 import pytest
 from PIL import Image
+
+from editbench.config import Config
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
@@ -136,3 +140,11 @@ def same(run: Path, clean: Path) -> bool:
     return tree(run, "images") == tree(clean, "images") and untimed(rows(run / "manifest.jsonl")) == untimed(
         rows(clean / "manifest.jsonl")
     )
+
+
+def those_that_change(what: str) -> set[str]:
+    """The fields of Config whose own sentence says that they change this."""
+    text = Path(inspect.getfile(Config)).read_text()
+    body = text[text.index("class Config:") : text.index("def __post_init__")]
+    said = dict(re.findall(r'    (\w+): [^\n]*\n    """(.*?)"""', body, re.DOTALL))
+    return {name for name, sentence in said.items() if re.search(rf"(Changes|Decides) [a-z ]*{what}", sentence)}

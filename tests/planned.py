@@ -64,6 +64,8 @@ class FailingEditor(Editor):
 
     def edit(self, pair, source, seed):
         if self.at in pair.pair_id:
+            if self.how == "Stuck":
+                stuck("sleeping")
             raise self.error()
         return Image.eval(source, lambda value: 255 - value)
 

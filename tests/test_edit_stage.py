@@ -1,23 +1,24 @@
 """The edit loop, driven by editors whose failures are planned."""
 
-import inspect
 import json
-import re
-from dataclasses import dataclass, replace
-from pathlib import Path
+import shutil
+from copy import copy
+from dataclasses import dataclass, fields, replace
 
 import pytest
 import torch
 from PIL import Image
 
-from editbench.config import Config
+from editbench.config import Config, deciding
 from editbench.durable import read_records
 from editbench.edit_stage import edit, edit_key
-from editbench.editors import EditFailed, Editor, QwenImageEdit, Unchanged
+from editbench.editors import Diffusers, EditFailed, Editor, QwenImageEdit, Saved, Unchanged
 from editbench.errors import UsageError
+from editbench.judges import QwenVL, Server
 from editbench.records import Edit, Pair
 from editbench.run_dir import RunDir
 from editbench.world import World
+from tests.conftest import those_that_change, tree
 
 
 @dataclass(kw_only=True)
@@ -131,12 +132,19 @@ def test_guidance_gets_its_negative_prompt_exactly_when_it_is_asked_for():
     assert QwenImageEdit(true_cfg_scale=1.0).call_arguments()["negative_prompt"] is None
 
 
-def those_that_change(what: str) -> set[str]:
-    """The fields of Config whose own sentence says that they change this."""
-    text = Path(inspect.getfile(Config)).read_text()
-    body = text[text.index("class Config:") : text.index("def __post_init__")]
-    said = dict(re.findall(r'    (\w+): [^\n]*\n    """(.*?)"""', body, re.DOTALL))
-    return {name for name, sentence in said.items() if re.search(rf"(Changes|Decides) [a-z ]*{what}", sentence)}
+PLUGINS = (Unchanged(), Saved(folder="x"), Diffusers(model="x"), QwenImageEdit(), QwenVL(), Server(model="x"))
+NEUTRAL = {"offload", "device_map", "compiled", "base_url", "key_variable", "num_requests", "timeout_s", "num_attempts"}
+
+
+@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda plugin: type(plugin).__name__)
+def test_every_field_of_an_editor_or_a_judge_decides_unless_it_is_known_to_be_neutral(plugin):
+    decides = deciding(plugin)["init_args"]
+    for field in fields(plugin):
+        if field.init and field.name not in NEUTRAL:
+            another = copy(plugin)
+            setattr(another, field.name, "another value")
+            assert deciding(another)["init_args"] != decides, field.name
+    assert plugin.neutral <= NEUTRAL
 
 
 def test_every_setting_that_changes_edits_is_noticed_by_the_next_launch(photos_json, tmp_path):
@@ -152,3 +160,33 @@ def test_every_setting_that_changes_edits_is_noticed_by_the_next_launch(photos_j
     for name, value in others.items():
         with pytest.raises(UsageError, match=f"{name}|class_path|has changed since"):
             edit(replace(config, **{name: value}), World())
+
+
+def test_a_source_that_changed_is_refused_and_then_made_anew_alone(dots, tmp_path):
+    folder = tmp_path / "dots"
+    shutil.copytree(dots.parent, folder)
+    config = configured(folder / dots.name, tmp_path, PlannedEditor())
+    edit(config, World())
+    before = tree(config.the_run, "images")
+    Image.new("RGB", (4, 4), "lime").save(folder / "3.png")
+    with pytest.raises(UsageError, match="1 of 12 finished pairs"):
+        edit(config, World())
+    mended = PlannedEditor()
+    assert edit(replace(config, editor=mended, accept_changes=True), World()) == 0
+    after = tree(config.the_run, "images")
+    assert mended.made == 1
+    assert [name for name in before if before[name] != after[name]] == ["dot03.png"]
+
+
+def test_an_image_without_a_record_is_counted_and_made_again(dots, tmp_path):
+    config = configured(dots, tmp_path, PlannedEditor())
+    edit(config, World())
+    manifest = RunDir(config.the_run).manifest
+    whole = manifest.read_bytes()
+    manifest.write_bytes(b"".join(whole.splitlines(keepends=True)[:-2]))
+    again = PlannedEditor()
+    edit(replace(config, editor=again), World())
+    assert again.made == 2
+    logged = (config.the_run / "logs" / "edit.rank0.log").read_text()
+    assert "2 images have no record that vouches for them and are made again." in logged
+    assert len(read_records(manifest, Edit)) == 12

@@ -1,8 +1,10 @@
 """Real faults, made on purpose: what the user is told, the exit code, and that the same command then goes on."""
 
 import json
+import subprocess
 import time
 
+import psutil
 import pytest
 from PIL import Image
 
@@ -12,7 +14,7 @@ from editbench.editors import EditRefused, Unchanged
 from editbench.report_stage import report
 from editbench.run_dir import RunDir
 from editbench.world import World
-from tests.conftest import FAILING, rows, same, start, tree
+from tests.conftest import FAILING, command, environment, rows, same, start, tree
 
 STUCK = ("--editor", "tests.planned.StuckEditor", "--judge", "tests.planned.StuckJudge")
 
@@ -29,6 +31,25 @@ def test_a_process_that_hangs_says_where_and_ends(dots, tmp_path):
     assert "in stuck" in (run / "logs" / "edit.rank0.log").read_text()
     start("edit.py", *argv)
     assert len(rows(run / "manifest.jsonl")) == 12
+
+
+def test_of_a_launch_whose_processes_were_all_killed_nothing_finished_is_lost(dots, clean, tmp_path):
+    run = tmp_path / "run"
+    argv = (*FAILING, "--benchmark", dots, "--run", run)
+    stopped = (*argv, "--editor.init_args.at", "dot07", "--editor.init_args.how", "Stuck")
+    launch = subprocess.Popen(command("edit.py", *stopped, ranks=2), env=environment(), stderr=subprocess.DEVNULL)
+    while len(done := [row["pair_id"] for part in run.glob("parts/*.jsonl") for row in rows(part)]) < 8:
+        assert launch.poll() is None
+        time.sleep(0.1)
+    for process in (*psutil.Process(launch.pid).children(recursive=True), psutil.Process(launch.pid)):
+        process.kill()
+    launch.wait()
+    made = {name: (run / "images" / f"{name}.png").stat().st_mtime_ns for name in done}
+    said = start("edit.py", *argv).stderr
+    assert "did not end by itself" in said
+    assert f"12 pairs, {len(done)} already edited" in said
+    assert same(run, clean)
+    assert all((run / "images" / f"{name}.png").stat().st_mtime_ns == when for name, when in made.items())
 
 
 def test_a_poisoned_gpu_stops_its_rank_and_no_later_pair_is_called_failed(dots, clean, tmp_path):

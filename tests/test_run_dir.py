@@ -1,14 +1,17 @@
 import errno
+import json
 import os
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from editbench.durable import read_records, write_atomic
-from editbench.records import Edit
-from editbench.run_dir import RunDir, file_stem, key, seed_for, sha256
+from editbench.records import Edit, Score
+from editbench.run_dir import RunDir, environment, file_stem, key, seed_for, sha256
 
+ANY_FILE = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists, max_leaves=3)
 IDS = st.text(st.characters(exclude_categories=("Cs",)), min_size=1)
 
 
@@ -69,6 +72,56 @@ def test_a_block_of_zeros_costs_one_record(tmp_path):
     path = tmp_path / "part.jsonl"
     path.write_bytes(an_edit("a").to_json().encode() + b"\n" + b"\0" * 4096 + b"\n" + an_edit("b").to_json().encode())
     assert [edit.pair_id for edit in read_records(path, Edit)] == ["a", "b"]
+
+
+def a_score(pair_id: str, **changes: object) -> Score:
+    return Score(**({"pair_id": pair_id, "value": 5.0, "key": "k", "reply": "5.0"} | changes))
+
+
+@ANY_FILE
+@given(
+    data=st.lists(
+        st.binary(max_size=30)
+        | st.sampled_from([a_score("a").to_json().encode(), b"\n", b"\r", b"[" * 100_000, b"9" * 5_000, b"\0" * 4_096])
+        | st.dictionaries(st.sampled_from(["pair_id", "value", "key", "values"]), JSON).map(
+            lambda row: json.dumps({"pair_id": "b", "value": None, "key": "k"} | row).encode()
+        ),
+        max_size=6,
+    ).map(b"\n".join)
+)
+def test_any_bytes_in_a_file_of_records_give_whole_records_or_none(tmp_path, data):
+    path = tmp_path / "any.jsonl"
+    path.write_bytes(data)
+    for score in read_records(path, Score):
+        assert isinstance(score.pair_id, str)
+        assert isinstance(score.key, str)
+        assert isinstance(score.values, tuple)
+        assert score.value is None or isinstance(score.value, float | int)
+
+
+@ANY_FILE
+@given(place=st.integers(0), damage=st.binary(min_size=1, max_size=40))
+def test_damage_anywhere_costs_no_record_but_those_it_touches(tmp_path, place, damage):
+    lines = [a_score(str(number)).to_json().encode() for number in range(5)]
+    whole = b"\n".join(lines) + b"\n"
+    place %= len(whole)
+    path = tmp_path / "damaged.jsonl"
+    path.write_bytes(whole[:place] + damage + whole[place + len(damage) :])
+    first, last = whole[:place].count(b"\n"), whole[: place + len(damage)].count(b"\n")
+    untouched = {str(number) for number in range(5) if number < first or number > last}
+    assert untouched <= {score.pair_id for score in read_records(path, Score)}
+
+
+def test_what_a_run_is_made_on_is_kept_when_it_changes(tmp_path, caplog):
+    run = RunDir(tmp_path)
+    now = environment(["NVIDIA H100"])
+    older = now | {"packages": now["packages"] | {"torch": "2.10.0"}}
+    for made_on in (older, older, now):
+        run.write_environment(made_on)
+    row = json.loads(run.environment.read_text())
+    assert row["packages"] == now["packages"]
+    assert row["earlier"] == [older]
+    assert "was made with other packages before" in caplog.text
 
 
 @given(IDS, IDS)

@@ -18,6 +18,7 @@ from editbench.run_dir import RunDir, seed_for
 from editbench.score_stage import score
 from editbench.verdict import verdict
 from editbench.world import World
+from tests.conftest import those_that_change
 
 
 @dataclass(kw_only=True)
@@ -173,3 +174,21 @@ def type_of_edit():
     from editbench.records import Edit
 
     return Edit
+
+
+def test_every_setting_that_changes_scores_is_noticed_by_the_next_launch(edited):
+    judged(edited, PlannedJudge())
+    others = {
+        "language": "zh",
+        "judge": PlannedJudge(answer="6.0"),
+        "rubric": "brief-digit-1",
+        "judge_sees": "edit",
+        "repeats": 2,
+        "expected": True,
+    }
+    assert those_that_change("scores") == set(others), "a field of Config that changes scores has no value here to try"
+    for name, value in others.items():
+        # an expected score needs a rubric of one digit, and has a file of its own unless it is told another
+        more = {"rubric": "brief-digit-1", "scores": "PlannedJudge"} if name == "expected" else {}
+        with pytest.raises(UsageError, match=f"(?s)holds scores made otherwise.*{name}"):
+            judged(edited, **{"judge": PlannedJudge(), name: value} | more)

@@ -307,6 +307,20 @@ def test_a_run_scored_by_a_server_says_who_answered_and_goes_on_after_failures(e
     assert sorted(str(record.failure) for record in read_records(path, Score)) == ["None"] * 3 + ["unreadable"]
 
 
+def test_a_server_whose_model_changes_under_the_run_is_noticed(endpoint, photos_json, tmp_path):
+    config = Config(
+        benchmark=photos_json,
+        run=(tmp_path / "run",),
+        editor=Unchanged(),
+        judge=Server(model="org/served-model", base_url=endpoint.url, timeout_s=5),
+    )
+    assert edit(config, World()) == 0
+    endpoint.steps = [completion(), completion() | {"model": "another-v3"}, completion()]
+    score(config, World())
+    logged = (config.the_run / "logs" / "score-served-model.rank0.log").read_text()
+    assert "answered by another-v3 and served-model-v2: MORE THAN ONE MODEL" in logged
+
+
 def test_the_command_line_takes_a_server():
     config = parse(
         "", ["--benchmark", "b.json", "--judge", "Server", "--judge.init_args.model", "Qwen/Qwen3-VL-30B-A3B-Instruct"]

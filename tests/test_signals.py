@@ -1,10 +1,16 @@
 """A launch that is told to stop is gone within five seconds, and the next one goes on from there."""
 
+import contextlib
+import json
+import os
+import pty
+import select
 import signal
 import subprocess
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.conftest import command, environment, rows, start
@@ -92,3 +98,45 @@ def test_launch_sh_passes_a_signal_on_to_every_rank(photos_json, tmp_path, numbe
     assert ended == code, said
     start("edit.py", *argv)
     assert len(rows(run / "manifest.jsonl")) == 4
+
+
+def test_ctrl_c_on_a_terminal_stops_launch_sh_and_all_its_processes(photos_json, tmp_path):
+    run = tmp_path / "run"
+    argv = (*EDITOR, "--benchmark", photos_json, "--run", run)
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.environ.update(environment())
+        os.execvp("bash", command("launch.sh", *argv, "--editor.init_args.at", "editing"))
+    said = b""
+    while not (run / "environment.json").exists():
+        assert select.select([terminal], [], [], 60)[0]
+        said += os.read(terminal, 4096)
+    time.sleep(0.5)
+    family = psutil.Process(pid).children(recursive=True)
+    begin = time.monotonic()
+    os.write(terminal, b"\x03")
+    with contextlib.suppress(OSError):  # which is how the end of a terminal is told
+        while select.select([terminal], [], [], 20)[0] and (more := os.read(terminal, 4096)):
+            said += more
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130
+    assert time.monotonic() - begin < 8
+    assert b"stopping: SIGINT" in said
+    assert not psutil.wait_procs(family, timeout=5)[1]
+    start("edit.py", *argv)
+    assert len(rows(run / "manifest.jsonl")) == 4
+
+
+def test_a_report_stops_too_and_is_written_anew(dots, tmp_path):
+    run = tmp_path / "run"
+    start("edit.py", *EDITOR, "--benchmark", dots, "--run", run)
+    for name in ("pairs.jsonl", "manifest.jsonl"):  # so many pairs that the page takes seconds
+        (row, *_) = rows(run / name)
+        lines = (json.dumps(row | {"pair_id": f"dot{number}"}) + "\n" for number in range(5_000))
+        (run / name).write_text("".join(lines))
+    launch = stuck("report.py", run / "report.json", "--run", run)
+    code, said = told(launch, signal.SIGTERM)
+    assert code == 143
+    assert "Traceback" not in said
+    start("report.py", "--run", run)
+    assert (run / "report.html").exists()
+    assert not list(run.rglob("*.tmp"))
