@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 _TRY_AGAIN: tuple[Failure, ...] = ("out of memory", "error")  # the machine's failures; the judge's own words stand
 _BATCH_BY_GIB = ((24, 2), (48, 4), (80, 8))
 _LARGEST_BATCH = 16
+_MOST_READERS = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,7 +143,7 @@ def _conclude(config: Config, run: RunDir, name: str, scores: Sequence[Score]) -
 
 
 class _Share:
-    """One rank's edits: while the judge answers one batch, the pictures of the next are read and scaled."""
+    """One rank's edits: while the judge answers one batch, the next is read, scaled and turned into tensors."""
 
     def __init__(self, config: Config, world: World, run: RunDir, part: Part, tally: Tally, watchdog: Watchdog):
         self._config, self._world, self._run, self._part, self._tally = config, world, run, part, tally
@@ -163,13 +165,13 @@ class _Share:
             return
         self._size = self._load()
         asked.sort(key=_length)
-        with ThreadPoolExecutor(1, "reader") as reader:
+        with ThreadPoolExecutor(_num_readers(self._world), "reader") as readers:
             batch, asked = asked[: self._size], asked[self._size :]
-            ahead = reader.submit(self._questions, batch)
+            ahead = readers.map(self._question, batch)
             while batch:
-                questions = ahead.result()
+                questions = list(ahead)
                 following, asked = asked[: self._size], asked[self._size :]
-                ahead = reader.submit(self._questions, following)
+                ahead = readers.map(self._question, following)
                 for record in self._ask(batch, questions):
                     self._append(record)
                 batch = following
@@ -192,9 +194,6 @@ class _Share:
         why = "as asked" if self._config.batch_size else f"for {free:.0f} GiB of free memory"
         log.info("%d pairs are judged at once, %s.", size, why)
         return size
-
-    def _questions(self, tasks: Sequence[Task]) -> list[Question]:
-        return [self._question(task) for task in tasks]
 
     def _question(self, task: Task) -> Question:
         assert task.edit.image is not None
@@ -267,6 +266,11 @@ class _Share:
 def repeat_seed(pair: Pair, repeat: int) -> int:
     """The seed of one draw of a pair's replies; `repeat` counts from 0."""
     return seed_for(repeat, pair.pair_id)
+
+
+def _num_readers(world: World) -> int:
+    """Threads that prepare questions: one takes longer for a pair than a large GPU, and the cores are shared."""
+    return max(1, min(_MOST_READERS, (os.cpu_count() or 1) // world.local_size - 1))
 
 
 def _length(task: Task) -> tuple[int, int]:

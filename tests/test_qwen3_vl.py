@@ -1,5 +1,6 @@
 """The fast forward of Qwen3-VL against transformers' own, on a tiny dense model and a tiny one with experts."""
 
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -65,6 +66,15 @@ def test_the_next_tokens_logits_are_transformers_own(judge):
             stock = judge._model(**inputs, logits_to_keep=1).logits[:, -1]
         ours = judge._fast.logits([question.prompt])
         torch.testing.assert_close(ours, stock, rtol=1e-4, atol=1e-4)
+
+
+def test_questions_are_prepared_alike_by_many_threads_at_once(judge):
+    asked = questions() * 8
+    with ThreadPoolExecutor(6) as pool:
+        together = list(pool.map(lambda question: judge.prepare(question, 256 * 256).prompt, asked))
+    for prompt, alone in zip(together, prepared(judge, asked), strict=True):
+        assert torch.equal(prompt.ids, alone.prompt.ids)
+        assert torch.equal(prompt.pixels, alone.prompt.pixels)
 
 
 def test_replies_are_those_of_generate_on_each_alone(judge, monkeypatch):

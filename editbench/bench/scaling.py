@@ -120,6 +120,7 @@ def _make_judge(path: Path) -> None:
     for name in ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id"):
         setattr(model.config, name, getattr(config, name))
     model.save_pretrained(path, max_shard_size="5GB")
+    processor.image_processor.size = {"shortest_edge": 256 * 256, "longest_edge": 4096 * 4096}  # the model's own
     processor.save_pretrained(path)
 
 

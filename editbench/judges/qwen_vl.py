@@ -2,9 +2,10 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from shutil import which
-from threading import Lock
+from threading import current_thread, local, main_thread
 from typing import Any, ClassVar, Literal
 
 from editbench.checkpoints import check_checkpoint, loading, locate, model_name, weight_bytes
@@ -112,7 +113,7 @@ class QwenVL(Judge):
         """Judge with a model and a processor that are loaded already."""
         self._model, self._processor = model, processor
         self._fast = Qwen3VL(model, compiled=self._can_compile()) if Qwen3VL.takes(model) else None
-        self._tokenizing = Lock()  # a fast tokenizer may not be used by two threads while it sets its padding
+        self._of_thread = local()
         ends = model.generation_config.eos_token_id
         self._ends: set[int] = set(ends) if isinstance(ends, list) else {ends}
 
@@ -215,14 +216,23 @@ class QwenVL(Judge):
         return self._inputs(questions).to(self._model.device)
 
     def _inputs(self, questions: Sequence[Question]) -> Any:
-        with self._tokenizing:
-            return self._processor.apply_chat_template(
-                [_messages(question) for question in questions],
-                tokenize=True,
-                add_generation_prompt=True,
-                return_dict=True,
-                processor_kwargs={"return_tensors": "pt", "padding": True, "padding_side": "left"},
-            )
+        return self._own_processor().apply_chat_template(
+            [_messages(question) for question in questions],
+            tokenize=True,
+            add_generation_prompt=True,
+            return_dict=True,
+            processor_kwargs={"return_tensors": "pt", "padding": True, "padding_side": "left"},
+        )
+
+    def _own_processor(self) -> Any:
+        """This thread's: no two may use a fast tokenizer while it sets its padding."""
+        import torch
+
+        if not hasattr(self._of_thread, "processor"):
+            self._of_thread.processor = deepcopy(self._processor)
+            if current_thread() is not main_thread():
+                torch.set_num_threads(1)  # of this thread: the others are what runs beside it
+        return self._of_thread.processor
 
     def _is_whole(self, tokens: list[int]) -> bool:
         """Whether a reply ends here: by the model's own token, or since no number can come of it any more."""
