@@ -21,8 +21,10 @@ from editbench.report.pictures import Picture, Pictures
 from editbench.report.plots import COLORS
 from editbench.summary import FAILED, SCORED, WAITING, RunRecords, outcome
 
-_POLICY = "default-src 'none'; img-src {}; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-_BESIDE = "'self' file:"  # Firefox does not count a file's own folder as 'self'
+_POLICY = (
+    "default-src 'none'; img-src {}; style-src 'unsafe-inline'; script-src 'sha256-{}'; base-uri 'none'; "
+    "form-action 'none'"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,7 +99,7 @@ def to_page(content: Content, plots: Mapping[str, str], pictures: Pictures, *, s
         _environment()
         .get_template("page.html.j2")
         .render(
-            policy=f"{_POLICY.format('data:' if standalone else _BESIDE)}; script-src 'sha256-{digest}'",
+            policy=_POLICY.format("data:" if standalone else "'self'", digest),
             script=Markup(script),  # ours: the hash in the policy is of these characters
             style=Markup(style),
             title=" · ".join(run.name for run in records),
