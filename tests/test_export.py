@@ -6,8 +6,13 @@ from dataclasses import replace
 import pytest
 from pyarrow import parquet
 
+from editbench.config import Config
+from editbench.edit_stage import edit
+from editbench.editors import Unchanged
 from editbench.records import Score
 from editbench.report import tell, write_export
+from editbench.report_stage import report
+from editbench.world import World
 from tests.test_report import HOSTILE, make_run
 
 FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1")
@@ -81,6 +86,17 @@ def test_a_spreadsheet_runs_nothing_of_a_csv_and_parquet_keeps_every_text(run, t
     first = exact[0]
     assert (first["score_reply"], first["score_replies"]) == ("7\\ud800", "7\\ud800; ")
     assert (first["score_values"], first["score_spread"]) == ("7.0; ", 0.5)
+
+
+def test_a_report_writes_the_table_too_and_tells_two_runs_of_one_name_apart(photos_json, tmp_path):
+    runs = (tmp_path / "a" / "run", tmp_path / "b" / "run")
+    for run in runs:
+        edit(Config(benchmark=photos_json, run=(run,), editor=Unchanged()), World())
+    assert report(Config(run=runs, out=tmp_path / "both", export=tmp_path / "pairs.csv"), World()) == 0
+    rows = read_csv(tmp_path / "pairs.csv")
+    assert [row["run"] for row in rows] == [str(run) for run in runs for _ in range(4)]
+    assert {(row["status"], row["edit_flags"], row["score_reply"]) for row in rows} == {("not scored", "unchanged", "")}
+    assert f"<bdi>{runs[1]}</bdi>" in (tmp_path / "both" / "report.html").read_text()
 
 
 def test_a_number_below_zero_stays_a_number(run, tmp_path):

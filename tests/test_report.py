@@ -359,6 +359,12 @@ def test_the_markdown_can_be_pasted(told, which):
     assert all((told[which] / path).is_file() for path in pictures)
 
 
+def test_the_markdown_counts_failures_by_kind_for_each_category(told):
+    (row,) = re.findall(r"^\| social .*$", (told["one"] / "report.md").read_text(), flags=re.MULTILINE)
+    assert "| 3 of 6 | too few |" in row
+    assert row.endswith("| 1 refused, 1 error, 1 not scored |")
+
+
 def test_no_readable_reply_is_said_in_plain_words(tmp_path):
     run = make_run(tmp_path / "demo", num=4, pending=0)
     scores = {key: replace(s, value=None, failure="unreadable", detail="no number") for key, s in run.scores.items()}

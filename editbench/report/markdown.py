@@ -66,16 +66,18 @@ def _means(summaries: Sequence[Summary]) -> str:
         for label, mean in [*summary.categories.items(), ("**item mean** (all pairs)", summary.overall)]:
             if mean.num_pairs:
                 low = text.number(mean.mean_failures_as_low)
-                rows.append(row(summary, label, [text.number(mean.mean), text.of(mean), text.interval(mean), low]))
+                missing = text.counted(text.not_scored(mean))
+                cells = [text.number(mean.mean), text.of(mean), text.interval(mean), low, missing]
+                rows.append(row(summary, label, cells))
         over = f"{summary.num_categories_scored} of {summary.num_categories} categories"
         between = text.between(summary.category_interval, summary.category_interval_note)
         low = text.number(summary.category_mean_failures_as_low)
         rows.append(
-            row(summary, "**category mean** (official)", [text.number(summary.category_mean), over, between, low])
+            row(summary, "**category mean** (official)", [text.number(summary.category_mean), over, between, low, ""])
         )
     bottom = f"failures as {summaries[0].scale[0]:g}"
-    names = [*(["run"] if len(summaries) > 1 else []), "", "mean", "scored", "95 % interval", bottom]
-    return _table(names, rows, num_left=len(names) - 4)
+    names = [*(["run"] if len(summaries) > 1 else []), "", "mean", "scored", "95 % interval", bottom, "without a score"]
+    return _table(names, rows, num_left=len(names) - 5)
 
 
 def _compared(comparisons: Sequence[Comparison]) -> Iterable[str]:
