@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
-from editbench.intervals import MIN_GROUPS, TOO_FEW, Interval, bootstrap_interval
+from editbench.intervals import MIN_GROUPS, TOO_FEW, Interval, bootstrap_interval, dealt
 from editbench.summary import RunRecords, group_of, outcome
 
 TIE_RULE = "a tie of the judge counts half, pairs that the reference ties are left out"
@@ -75,10 +75,9 @@ def agree(values: Sequence[float], reference: Sequence[float], groups: Sequence[
     `bootstrap_interval`.
     """
     a, b = np.array(values, dtype=float), np.array(reference, dtype=float)
-    signs = np.sign(b[:, None] - b[None, :])
     return Agreement(
         num_items=len(a),
-        num_ordered=int((signs > 0).sum()),
+        num_ordered=_num_ordered(b),
         spearman=estimate(lambda at: spearman(a[at], b[at]), groups),
         kendall=estimate(lambda at: kendall(a[at], b[at]), groups),
         pairwise=estimate(lambda at: in_order(a[at], b[at]), groups),
@@ -90,11 +89,13 @@ def estimate(statistic: Callable[[np.ndarray], float], groups: Sequence[str]) ->
 
     Args:
         statistic: of an array of places, which may come several times; NaN where it is not defined.
-        groups: of each item.
+        groups: of each item; very many are drawn in blocks, for a rank statistic is nearly a mean over items.
     """
-    members: dict[str, list[int]] = {}
-    for place, group in enumerate(groups):
-        members.setdefault(group, []).append(place)
+    number: dict[str, int] = {}
+    group = np.array([number.setdefault(name, len(number)) for name in groups], dtype=int)
+    members: dict[int, list[int]] = {}
+    for place, block in enumerate(dealt(len(number))[group].tolist()):
+        members.setdefault(block, []).append(place)
     of_group = [np.array(places) for places in members.values()]
     value = statistic(np.arange(len(groups))) if groups else math.nan
     if math.isnan(value):
@@ -106,17 +107,29 @@ def estimate(statistic: Callable[[np.ndarray], float], groups: Sequence[str]) ->
         return statistic(np.concatenate([of_group[int(place)] for place in places]))
 
     interval = bootstrap_interval((np.arange(len(of_group)),), drawn, num_resamples=_NUM_RESAMPLES, vectorized=False)
-    if interval is not None and interval.low == interval.high:
+    if interval is None:
+        return Estimate(value=value, interval=None, interval_note="not defined in some draws")
+    if interval.low == interval.high:
         return Estimate(value=value, interval=None, interval_note="the same in every draw")
-    return Estimate(value=value, interval=interval, interval_note=None if interval else "not defined in some draws")
+    return Estimate(value=value, interval=replace(interval, num_groups=len(number)), interval_note=None)
 
 
 def in_order(values: np.ndarray, reference: np.ndarray) -> float:
-    """The share of the pairs that the reference orders which the values order alike, by `TIE_RULE`; NaN of none."""
-    ordered = np.sign(reference[:, None] - reference[None, :])
-    alike = np.sign(values[:, None] - values[None, :]) * ordered
-    num = np.count_nonzero(ordered)
-    return float((1 + alike.sum() / num) / 2) if num else math.nan
+    """The share of the pairs that the reference orders which the values order alike, by `TIE_RULE`; NaN of none.
+
+    Of tau-b, which is the same sum over pairs but divided by the root of both sides' ordered pairs.
+    """
+    ordered = _num_ordered(reference)
+    if not ordered:
+        return math.nan
+    tau = kendall(values, reference)
+    return 0.5 if math.isnan(tau) else (1 + tau * math.sqrt(_num_ordered(values) / ordered)) / 2
+
+
+def _num_ordered(values: np.ndarray) -> int:
+    """How many of the pairs of these values are not tied."""
+    _, ties = np.unique(values, return_counts=True)
+    return (len(values) ** 2 - int((ties.astype(np.int64) ** 2).sum())) // 2
 
 
 def two_judges(runs: Sequence[RunRecords]) -> list[TwoJudges]:
@@ -149,7 +162,8 @@ def kendall(a: np.ndarray, b: np.ndarray) -> float:
     """Kendall's tau-b; NaN where one side has a single value."""
     from scipy import stats
 
-    found: Any = None if _flat(a) or _flat(b) else stats.kendalltau(a, b, method="asymptotic")
+    method = "asymptotic" if len(a) > 2 else "exact"  # of the p-value, which is not asked for: two items have no other
+    found: Any = None if _flat(a) or _flat(b) else stats.kendalltau(a, b, method=method)
     return math.nan if found is None else float(found.statistic)
 
 

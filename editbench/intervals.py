@@ -86,8 +86,13 @@ def in_blocks(columns: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
     num = len(columns[0])
     if num <= _MOST_DRAWN:
         return tuple(columns)
-    block = np.random.default_rng(0).permutation(num) % _MOST_DRAWN
-    return tuple(np.bincount(block, weights=column, minlength=_MOST_DRAWN) for column in columns)
+    block = dealt(num)
+    return tuple(np.bincount(block, weights=column) for column in columns)
+
+
+def dealt(num: int) -> np.ndarray:
+    """Which block each of so many goes to, all blocks nearly alike in size; a block each where that is not too many."""
+    return np.arange(num) if num <= _MOST_DRAWN else np.random.default_rng(0).permutation(num) % _MOST_DRAWN
 
 
 def bootstrap_interval(

@@ -182,3 +182,13 @@ def test_the_command_prints_a_table_and_writes_the_same(tmp_path, capsys):
     assert told["measures"][2]["judge"]["value"] == 0.5  # this judge gives every right edit an 8
     assert main(["--run", str(tmp_path / "run"), "--human", str(tmp_path / "none.csv")]) == 2
     assert "no such file" in capsys.readouterr().err
+
+
+def test_very_many_sources_are_drawn_in_blocks_and_all_of_them_are_counted():
+    draw = np.random.default_rng(3)
+    people = draw.normal(size=2_500)
+    found = agree((people + draw.normal(size=2_500)).tolist(), people.tolist(), [str(i) for i in range(2_500)]).spearman
+    # Fisher's interval of a Spearman correlation r of n pairs: atanh r ± 1.96 √(1.06 / (n - 3))
+    low, high = np.tanh(np.arctanh(found.value) + np.array([-1.96, 1.96]) * (1.06 / 2_497) ** 0.5)
+    assert found.interval.num_groups == 2_500
+    assert (found.interval.low, found.interval.high) == pytest.approx((low, high), abs=0.006)
