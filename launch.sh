@@ -36,6 +36,11 @@ run() { # run <command …>: to its end, also when a signal breaks off the waiti
     return "$code"
 }
 
+# What is only to be told needs one script, and no GPU.
+for argument in "$@"; do
+    case $argument in -h | --help | --*.help* | --print_config* | --check) exec python "$here/edit.py" "$@" ;; esac
+done
+
 # Torch is asked, not nvidia-smi: it knows CUDA_VISIBLE_DEVICES, MIG and ROCm.
 gpus=$(python -c 'import torch; print(torch.cuda.device_count())')
 editors=${NUM_EDITORS:-$((gpus > 0 ? gpus : 2))}
@@ -44,7 +49,12 @@ echo "$gpus GPUs: $editors processes edit." >&2
 # torchrun ends with 1 whatever its processes end with: what rank 0 had to say stands in this file.
 EDITBENCH_VERDICT=$(mktemp)
 export EDITBENCH_VERDICT
-trap 'rm -f "$EDITBENCH_VERDICT"' EXIT
+ended() {
+    local code=$?
+    rm -f "$EDITBENCH_VERDICT"
+    case $code in 3 | 130 | 143) echo "launch.sh: stopped with code $code; the same command goes on." >&2 ;; esac
+}
+trap ended EXIT
 
 # Several nodes each write their own rendezvous; one node needs none that could meet another launch's.
 if [[ -z ${PET_RDZV_ENDPOINT:-}${PET_MASTER_ADDR:-} ]]; then standalone=(--standalone); else standalone=(); fi

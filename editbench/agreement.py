@@ -214,6 +214,12 @@ def measure(runs: Sequence[Path], human: Path, scores: str | None) -> Found:
             raise UsageError(f"{path} was scored by several judges; name one: --scores {{{names}}}")
         records += found
     ratings = read_ratings(human, [run.name for run in records])
+    known = {pair.pair_id for pair in records[0].pairs}
+    if not any(rating.pair_id in known for rating in ratings):
+        raise UsageError(
+            f"{human}: no pair_id of it is one of {runs[0]}'s; those are as {sorted(known)[0]!r}, its first is "
+            f"{ratings[0].pair_id!r}"
+        )
     preferences = ratings[0].winner is not None
     if len(records) != (2 if preferences else 1):
         what = "preferences are between two runs" if preferences else "scores are of one run"

@@ -210,7 +210,9 @@ def parse(description: str, argv: Sequence[str] | None = None, *, from_run: bool
 
     args = _spell_out(list(sys.argv[1:] if argv is None else argv))
     # not default_config_files: there, settings of a class that another one replaces would stay and be refused
-    args = [*(f"--config={path}" for path in _base(args, from_run=from_run)), *args]
+    base = [f"--config={path}" for path in _base(args, from_run=from_run)]
+    # of the last launch: the next one works on all that the run holds, unless it is told otherwise
+    args = [*base, *(("--limit=null", "--categories=[]") if base and from_run else ()), *args]
     jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = jsonargparse.ArgumentParser(
         description=description,

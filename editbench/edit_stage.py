@@ -236,6 +236,8 @@ class _Share:
                 empty_cache()
                 return replace(edit, error=f"out of memory: {reason(error)}"), None
             return replace(edit, error=reason(error)), None
+        if not isinstance(image, Image):  # pyright: ignore[reportUnnecessaryIsInstance]  (anyone may write an editor)
+            return replace(edit, error=f"the editor gave {type(image).__name__} and no picture"), None
         return replace(edit, duration_s=round(time.monotonic() - start, 3)), image
 
     def _write(self, edit: Edit, image: Image | None, source: Image) -> None:

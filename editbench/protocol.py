@@ -1,12 +1,14 @@
 """How scores come about: what is asked of a judge, and what must not be mixed in one file."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
 from editbench.config import Config, deciding, differences
 from editbench.errors import UsageError
-from editbench.run_dir import RunDir
+from editbench.records import Edit, Pair
+from editbench.run_dir import RunDir, key
 
 
 def protocol(config: Config) -> dict[str, Any]:
@@ -19,6 +21,24 @@ def protocol(config: Config) -> dict[str, Any]:
         **({"repeats": config.repeats} if config.repeats > 1 else {}),
         **({"expected": True} if config.expected else {}),
     }
+
+
+def score_key(pair: Pair, edit: Edit, how: Mapping[str, Any]) -> str:
+    """What a score depends on, hashed.
+
+    Args:
+        pair: as the judge is shown it.
+        edit: whose image is judged.
+        how: as `protocol` gives it.
+    """
+    asked = {
+        "category": pair.category,
+        "instruction": pair.instruction,
+        "rationale": pair.rationale,
+        "source": pair.source_sha256,
+        "edit": edit.sha256,
+    }
+    return key(**asked, **how)
 
 
 def refuse_what_the_judge_lacks(config: Config) -> None:

@@ -1,12 +1,15 @@
 """From a run directory's files to the records that a report is reckoned from."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import yaml
 
 from editbench.controls import FOLDER
 from editbench.errors import UsageError
-from editbench.records import Edit, Score
+from editbench.protocol import score_key
+from editbench.records import Edit, Pair, Score
 from editbench.run_dir import RunDir
 from editbench.summary import RunRecords
 
@@ -32,7 +35,7 @@ def read_run(run: RunDir, only: str | None = None, called: str | None = None) ->
         names = [only]
     settings = yaml.safe_load(run.config.read_text())
     shown = {
-        "benchmark": settings["benchmark"] or "embedded demo",
+        "benchmark": (settings["benchmark"] or "embedded demo") + _part(settings, pairs),
         "editor": _line(settings["editor"]),
         "language": settings["language"],
         "seed": str(settings["seed"]),
@@ -43,9 +46,8 @@ def read_run(run: RunDir, only: str | None = None, called: str | None = None) ->
         scores: dict[str, Score] = {}
         if name is not None:
             found = run.latest(Score, f"score-{name}", run.scores(name))
-            # a score of an image that has been made anew since is not a score of what the page shows
-            scores = {key: score for key, score in found.items() if _current(score, edits.get(key))}
             protocol = yaml.safe_load(run.protocol(name).read_text())
+            scores = _current(found, pairs, edits, protocol)
             shown |= {
                 "judge": _line(protocol["judge"]),
                 "rubric": _way(protocol),
@@ -70,21 +72,37 @@ def _controls(made: RunDir, name: str) -> RunRecords | None:
         return None
     edits = made.latest(Edit, "edit", made.manifest)
     found = made.latest(Score, f"score-{name}", made.scores(name))
+    pairs, protocol = tuple(made.read_pairs()), yaml.safe_load(made.protocol(name).read_text())
     return RunRecords(
         name=FOLDER,
         run=FOLDER,
         score_file=name,
         root=made.root,
-        pairs=tuple(made.read_pairs()),
+        pairs=pairs,
         sources={},
         edits=edits,
-        scores={key: score for key, score in found.items() if _current(score, edits.get(key))},
+        scores=_current(found, pairs, edits, protocol),
         settings={},
     )
 
 
-def _current(score: Score, edit: Edit | None) -> bool:
-    return edit is not None and score.edit_sha256 == edit.sha256
+def _current(
+    scores: Mapping[str, Score], pairs: Sequence[Pair], edits: Mapping[str, Edit], protocol: Mapping[str, Any]
+) -> dict[str, Score]:
+    """Without those of an image, an instruction or a rationale that has been changed since."""
+    keys = {pair.pair_id: score_key(pair, edits[pair.pair_id], protocol) for pair in pairs if pair.pair_id in edits}
+    return {pair_id: score for pair_id, score in scores.items() if score.key == keys.get(pair_id)}
+
+
+def _part(settings: Mapping[str, Any], pairs: Sequence[Pair]) -> str:
+    """How the run's pairs were chosen from the benchmark; empty where they are all, or were once."""
+    numbers = Counter(pair.category for pair in pairs)
+    said: list[str] = []
+    if (limit := settings.get("limit")) is not None and max(numbers.values()) <= limit:
+        said.append(f"the first {limit} of each category")
+    if (chosen := settings.get("categories")) and numbers.keys() <= set(chosen):
+        said.append(f"only {', '.join(chosen)}")
+    return "".join(f", {part}" for part in said)
 
 
 def _way(protocol: dict[str, object]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from editbench.benchmark import select
 from editbench.config import Config
 from editbench.console import Tally, start_logging
 from editbench.controls import make_controls
@@ -21,10 +22,10 @@ from editbench.faults import empty_cache, is_fatal, is_out_of_memory, reason
 from editbench.images import decode
 from editbench.judges import Reply
 from editbench.lease import Lease
-from editbench.protocol import protocol, refuse_another_protocol, refuse_what_the_judge_lacks
+from editbench.protocol import protocol, refuse_another_protocol, refuse_what_the_judge_lacks, score_key
 from editbench.records import Edit, Failure, Pair, Score
 from editbench.rubric import RUBRICS, Question
-from editbench.run_dir import RunDir, key, seed_for
+from editbench.run_dir import RunDir, seed_for
 from editbench.verdict import told, verdict
 from editbench.watchdog import Watchdog
 from editbench.world import World
@@ -60,7 +61,8 @@ def score(config: Config, world: World) -> int:
         apart = world.apart("controls")
         made = apart.from_rank_0("made", lambda: str(make_controls(RunDir(config.the_run), config.controls).root))
         # alone, so that what is asked again tells what a batch does to a score
-        _score(replace(config, run=(Path(made),), benchmark=None, batch_size=1, max_failures=None), apart)
+        alone = replace(config, run=(Path(made),), benchmark=None, limit=None, categories=(), batch_size=1)
+        _score(replace(alone, max_failures=None), apart)
     return code
 
 
@@ -92,14 +94,7 @@ def _score(config: Config, world: World) -> int:
 
 
 def _task(config: Config, pair: Pair, edit: Edit) -> Task:
-    asked = {
-        "category": pair.category,
-        "instruction": pair.instruction,
-        "rationale": pair.rationale,
-        "source": pair.source_sha256,
-        "edit": edit.sha256,
-    }
-    return Task(pair=pair, edit=edit, key=key(**asked, **protocol(config)))
+    return Task(pair=pair, edit=edit, key=score_key(pair, edit, protocol(config)))
 
 
 def _plan(config: Config, run: RunDir, pairs: dict[str, Pair], name: str, lease: Lease) -> dict[str, Any]:
@@ -111,11 +106,14 @@ def _plan(config: Config, run: RunDir, pairs: dict[str, Pair], name: str, lease:
     if not config.check:
         lease.take()
     edits = run.latest(Edit, "edit", run.manifest)
-    tasks = [_task(config, pair, edits[pair.pair_id]) for pair in pairs.values() if pair.pair_id in edits]
+    selected = select(list(pairs.values()), limit=config.limit, categories=config.categories or None)
+    tasks = [_task(config, pair, edits[pair.pair_id]) for pair in selected if pair.pair_id in edits]
+    if pairs and not selected:
+        raise UsageError(f"--categories {','.join(config.categories)}: {run.root} has no pair of these")
     if not tasks:
         raise UsageError(f"{run.root} has no edits yet; make them: torchrun --nproc_per_node=gpu -- edit.py …")
-    if len(tasks) < len(pairs):
-        log.warning("Only %d of %d pairs have been edited; the others can be scored later.", len(tasks), len(pairs))
+    if len(tasks) < len(selected):
+        log.warning("Only %d of %d pairs have been edited; the others can be scored later.", len(tasks), len(selected))
     before = run.latest(Score, f"score-{name}", run.scores(name))
     todo = [task.pair.pair_id for task in tasks if not _stands(before.get(task.pair.pair_id), task)]
     log.info("%s, judge %s: %d edits, %d to score.", run.root, config.judge.name, len(tasks), len(todo))
@@ -236,10 +234,18 @@ class _Share:
     def _answers(self, tasks: Sequence[Task], questions: Sequence[Question]) -> list[list[Reply]]:
         judge, repeats = self._config.judge, range(self._config.repeats)
         if self._config.expected:
-            return [[reply] for reply in judge.probabilities(questions, self._rubric.digits)]
+            return self._seen([[reply] for reply in judge.probabilities(questions, self._rubric.digits)], len(tasks))
         if len(repeats) > 1:
-            return judge.samples(questions, [[repeat_seed(task.pair, n) for n in repeats] for task in tasks])
-        return [[reply] for reply in judge.replies(questions)]
+            seeds = [[repeat_seed(task.pair, n) for n in repeats] for task in tasks]
+            return self._seen(judge.samples(questions, seeds), len(tasks))
+        return self._seen([[reply] for reply in judge.replies(questions)], len(tasks))
+
+    def _seen(self, replies: Any, number: int) -> list[list[Reply]]:
+        """The replies, if they are some for each question: anyone may write a judge."""
+        if len(replies) != number or not all(isinstance(reply, Reply) for of_one in replies for reply in of_one):
+            kind = type(self._config.judge).__qualname__
+            raise UsageError(f"the judge {kind} must answer {number} questions with a Reply each, not {replies!r:.200}")
+        return replies
 
     def _scored(self, task: Task, replies: Sequence[Reply], *, batch_size: int, seconds: float) -> Score:
         blank = replace(self._blank(task), batch_size=batch_size, duration_s=seconds)

@@ -180,6 +180,9 @@ def test_the_command_prints_a_table_and_writes_the_same(tmp_path, capsys):
     told = json.loads((tmp_path / "run" / "agreement.json").read_text())
     assert (told["schema"], told["num_rated"], told["num_raters"]) == (1, 10, 2)
     assert told["measures"][2]["judge"]["value"] == 0.5  # this judge gives every right edit an 8
+    people.write_text("pair_id,value\nelsewhere,1\n")
+    assert main(["--run", str(tmp_path / "run"), "--human", str(people)]) == 2
+    assert "no pair_id of it is one of" in capsys.readouterr().err
     assert main(["--run", str(tmp_path / "run"), "--human", str(tmp_path / "none.csv")]) == 2
     assert "no such file" in capsys.readouterr().err
 

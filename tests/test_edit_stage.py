@@ -190,3 +190,18 @@ def test_an_image_without_a_record_is_counted_and_made_again(dots, tmp_path):
     logged = (config.the_run / "logs" / "edit.rank0.log").read_text()
     assert "2 images have no record that vouches for them and are made again." in logged
     assert len(read_records(manifest, Edit)) == 12
+
+
+@dataclass(kw_only=True)
+class NoPicture(Editor):
+    """Forgets to return one."""
+
+    def edit(self, pair, source, seed):
+        pass
+
+
+def test_an_editor_that_gives_no_picture_has_failed(photos_json, tmp_path):
+    config = configured(photos_json, tmp_path, NoPicture())
+    assert edit(config, World()) == 1
+    rows = read_records(RunDir(config.the_run).manifest, Edit)
+    assert {row.error for row in rows} == {"the editor gave NoneType and no picture"}

@@ -17,8 +17,9 @@ LAYERS = [
     {"health"},
     {"controls", "report"},
     {"editors", "judges"},
-    {"config", "run_records", "verdict"},
+    {"config", "verdict"},
     {"protocol"},
+    {"run_records"},
     {"agreement", "demo", "edit_stage", "report_stage", "score_stage"},
     {"bench", "command", "replicas"},
 ]

@@ -32,6 +32,14 @@ def test_one_command_without_arguments_gives_a_finished_report(demo_run):
     assert "parts" not in names
 
 
+def test_what_is_only_to_be_told_or_checked_starts_nothing(tmp_path):
+    run = tmp_path / "run"
+    assert "checked, 12 pairs" in start("launch.sh", "--run", run, "--check").stderr
+    assert "--benchmark" in start("launch.sh", "--help").stdout
+    assert "num_inference_steps" in start("launch.sh", "--print_config").stdout
+    assert not run.exists()
+
+
 def test_every_pair_of_the_manifest_has_its_image_and_what_vouches_for_it(demo_run):
     manifest = rows(demo_run / "manifest.jsonl")
     assert len(manifest) == 12

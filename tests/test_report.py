@@ -605,3 +605,10 @@ def test_two_runs_stand_beside_each_other_and_sort_by_difference(visit):
 def test_the_page_fits_its_window(visit, which, width):
     page = visit(which, width=width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_runs_that_share_some_pairs_only_have_a_page(tmp_path):
+    run = make_run(tmp_path / "run", num=12, pending=0)
+    part = replace(run, name="part", run="part", pairs=run.pairs[:5])
+    page = write_report(tell([run, part]), tmp_path / "both")
+    assert page.read_text(encoding="utf-8").count("<article") == 12

@@ -1,7 +1,7 @@
 """The score loop, driven by judges whose failures are planned."""
 
 import statistics
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from PIL import Image
@@ -12,9 +12,11 @@ from editbench.edit_stage import edit
 from editbench.editors import Unchanged
 from editbench.errors import UsageError
 from editbench.judges import Judge, Reply
-from editbench.records import Score
+from editbench.records import Score, to_lines
+from editbench.report_stage import report
 from editbench.rubric import RUBRICS
 from editbench.run_dir import RunDir, seed_for
+from editbench.run_records import read_run
 from editbench.score_stage import score
 from editbench.verdict import verdict
 from editbench.world import World
@@ -63,8 +65,6 @@ def edited(photos_json, tmp_path):
 
 
 def judged(config: Config, judge: Judge, **changes) -> list[Score]:
-    from dataclasses import replace
-
     config = replace(config, judge=judge, **changes)
     score(config, World())
     return read_records(RunDir(config.the_run).scores(config.the_scores), Score)
@@ -192,3 +192,58 @@ def test_every_setting_that_changes_scores_is_noticed_by_the_next_launch(edited)
         more = {"rubric": "brief-digit-1", "scores": "PlannedJudge"} if name == "expected" else {}
         with pytest.raises(UsageError, match=f"(?s)holds scores made otherwise.*{name}"):
             judged(edited, **{"judge": PlannedJudge(), name: value} | more)
+
+
+class Numbers(PlannedJudge):
+    def replies(self, questions):
+        return [5.0 for _ in questions]
+
+
+class Silent(PlannedJudge):
+    def replies(self, questions):
+        return []
+
+
+@pytest.mark.parametrize("judge", [Numbers(), Silent()])
+def test_a_judge_that_answers_otherwise_than_asked_is_told_so(edited, judge):
+    with pytest.raises(UsageError, match=f"{type(judge).__name__} must answer 4 questions with a Reply each"):
+        judged(edited, judge, batch_size=4)
+
+
+def test_only_what_is_asked_for_is_judged_and_the_rest_another_time(edited):
+    some = PlannedJudge()
+    assert [record.pair_id for record in judged(edited, some, categories=("causal",))] == ["00002_因果_easy"]
+    rest = PlannedJudge()
+    assert len(judged(edited, rest, batch_size=9)) == 4
+    assert (some.asked, rest.asked) == ([1], [3])
+
+
+@pytest.mark.parametrize("changed", [{"rationale": "It fell."}, {"instruction": "Mend it."}, {"category": "social"}])
+def test_a_score_is_of_what_the_judge_was_asked_and_of_nothing_else(edited, changed):
+    judged(edited, PlannedJudge())
+    run = RunDir(edited.the_run)
+    (before,) = read_run(run)
+    assert len(before.scores) == 4
+    pairs = run.read_pairs()
+    pairs[2] = replace(pairs[2], **changed)
+    run.pairs.write_text("".join(to_lines(pairs)))
+    (after,) = read_run(run)
+    assert before.scores.keys() - after.scores.keys() == {pairs[2].pair_id}
+
+
+def test_how_the_pairs_were_chosen_is_said_in_the_report(photos_json, tmp_path):
+    config = Config(benchmark=photos_json, run=(tmp_path / "run",), editor=Unchanged(), categories=("causal",), limit=1)
+    edit(config, World())
+    (part,) = read_run(RunDir(config.the_run))
+    assert part.settings["benchmark"] == f"{photos_json}, the first 1 of each category, only causal"
+    edit(replace(config, limit=None, categories=()), World())
+    edit(replace(config, limit=None), World())  # the last launch's choice is not the run's
+    (whole,) = read_run(RunDir(config.the_run))
+    assert whole.settings["benchmark"] == str(photos_json)
+
+
+def test_a_report_is_never_written_over_another_run_s(edited, tmp_path):
+    other = replace(edited, run=(tmp_path / "other",))
+    edit(other, World())
+    with pytest.raises(UsageError, match="is another run"):
+        report(replace(edited, out=tmp_path / "other"), World())

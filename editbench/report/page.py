@@ -90,7 +90,7 @@ def to_page(content: Content, plots: Mapping[str, str], pictures: Pictures, *, s
     tags = [tag for tag, _ in Counter(tag for pair in pairs.values() for tag in set(pair.tags)).most_common()]
     tags.sort()
     kinds = [SCORED, *FAILED, *WAITING]
-    used = {outcome(run, pair.pair_id).status for run in records for pair in run.pairs}
+    used = {outcome(run, pair_id).status for run in records for pair_id in order}  # one run may lack what another has
     seen = {flag for run in records for edit in run.edits.values() for flag in edit.flags}
     outcomes = [*(kind for kind in kinds if kind in used), *sorted(seen)]
     difficulties = list(dict.fromkeys(pairs[key].difficulty for key in order if pairs[key].difficulty))
