@@ -106,14 +106,14 @@ def test_the_value_of_a_variable_that_is_named_as_a_key_is_in_no_text(monkeypatc
 @pytest.mark.parametrize(
     "innocent",
     [
-        "no space left in /work/monkey, see https://example.org/a?keyboard=1&page=2#key=3",
+        "no space left in /srv/monkey, see https://example.org/a?keyboard=1&page=2#key=3",
         "authorization failed",
         "mail a@b.org about https://example.org/c@d",
         "max_new_tokens=8, eos_token='<s>', key 'a'",
     ],
 )
 def test_innocent_text_stays_as_it_is(monkeypatch, innocent):
-    monkeypatch.setenv("PWD", "/work/monkey")
+    monkeypatch.setenv("PWD", "/srv/monkey")
     monkeypatch.setenv("SHORT_KEY", "key")
     monkeypatch.setenv("MONKEY", "no space left")
     assert redacted(innocent) == innocent
