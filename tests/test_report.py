@@ -495,6 +495,22 @@ def test_a_person_filters_and_sorts(visit):
     assert ids(page)[0] == "pair-00000_物理_physical"
 
 
+def test_what_is_far_from_the_window_is_not_laid_out_and_what_is_filtered_leaves_no_gap(visit):
+    page = visit("one")
+    page.locator("#cards").scroll_into_view_if_needed()
+    laid_out = "rows => rows.map(row => row.firstElementChild.checkVisibility({contentVisibilityAuto: true}))"
+    page.wait_for_function(f"(({laid_out})([...document.querySelectorAll('.rows')])).includes(false)")
+    assert page.eval_on_selector_all(".rows", laid_out)[-1] is False
+    page.get_by_role("button", name="social").click()
+    tops = page.eval_on_selector_all(
+        ".card:not([hidden])", "cards => cards.map(card => card.getBoundingClientRect().top)"
+    )
+    assert len(tops) == 6
+    assert tops == sorted(tops)
+    assert tops[0] == tops[1] < tops[2] == tops[3] < tops[4] == tops[5]
+    assert page.locator(".rows:not([hidden])").count() == 2
+
+
 def test_a_person_opens_a_pair_walks_on_and_goes_back(visit):
     page = visit("one")
     viewer = page.locator("#viewer")

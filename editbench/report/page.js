@@ -3,6 +3,8 @@
 const byId = (id) => document.getElementById(id);
 const cards = [...document.querySelectorAll(".card")];
 const list = byId("cards");
+const rows = [...list.children];
+const perRow = rows[0]?.children.length;
 const viewer = byId("viewer");
 const selects = ["difficulty", "tag", "outcome", "sort"].map(byId).filter(Boolean);
 const pills = [...document.querySelectorAll(".pills button")];
@@ -26,7 +28,7 @@ function passes(card) {
 
 // What the cards are ordered by, smallest first; a card without a number comes last whichever way.
 const keys = {
-  order: (card) => Number(card.dataset.order),
+  order: () => 0,
   low: (card) => numberOf(card, "score"),
   high: (card) => negative(numberOf(card, "score")),
   spread: (card) => negative(absolute(numberOf(card, "difference"))),
@@ -39,15 +41,17 @@ const absolute = (value) => (value === null ? null : Math.abs(value));
 
 function apply() {
   const key = keys[chosen("sort")];
-  const order = (card) => Number(card.dataset.order);
-  const sorted = cards
-    .map((card) => [key(card) ?? Infinity, order(card), card])
-    .sort((a, b) => (a[0] === b[0] ? a[1] - b[1] : a[0] - b[0]))
-    .map((row) => row[2]);
-  shown = sorted.filter(passes);
-  const visible = new Set(shown);
-  for (const card of sorted) card.hidden = !visible.has(card);
-  list.append(...sorted);
+  const sorted = cards // which stand in benchmark order, and stay in it where they are equal
+    .map((card) => [key(card) ?? Infinity, card])
+    .sort((a, b) => (a[0] === b[0] ? 0 : a[0] - b[0]))
+    .map((pair) => pair[1]);
+  for (const card of cards) card.hidden = !passes(card);
+  shown = sorted.filter((card) => !card.hidden);
+  const all = [...shown, ...sorted.filter((card) => card.hidden)];
+  rows.forEach((row, place) => {
+    row.append(...all.slice(place * perRow, (place + 1) * perRow));
+    row.hidden = place * perRow >= shown.length;
+  });
   for (const pill of pills) pill.setAttribute("aria-pressed", String(pill.dataset.category === category));
   byId("count").textContent =
     shown.length === cards.length ? `${cards.length} pairs` : `${shown.length} of ${cards.length} pairs`;
