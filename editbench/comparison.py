@@ -134,7 +134,7 @@ def difference(
     num_groups = len(set(groups))
     enough = num_groups >= MIN_GROUPS
     interval = mean_interval(steps, groups, num_resamples=num_resamples, seed=seed)
-    note = None if interval else "all differences are equal" if enough else TOO_FEW
+    note = None if interval else "all are equal" if enough else TOO_FEW
     return Difference(
         mean=math.fsum(steps) / len(steps) if steps else None,
         num_pairs=len(steps),

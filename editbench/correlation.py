@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from editbench.intervals import MIN_GROUPS, TOO_FEW, Interval, bootstrap_interval, dealt
+from editbench.intervals import MIN_GROUPS, TOO_FEW, Interval, bootstrap_interval, dealt, mean_interval
 from editbench.summary import RunRecords, group_of, outcome
 
 TIE_RULE = "a tie of the judge counts half, pairs that the reference ties are left out"
@@ -60,8 +60,10 @@ class TwoJudges:
     second: str
     agreement: Agreement
     """Of the second with the first; the rank correlations are the same the other way."""
-    mean_difference: float | None
-    """Second minus first, on the scale; None without a common pair."""
+    num_pairs: int
+    """All pairs of the run; `agreement.num_items` of them have a value of both."""
+    mean_difference: Estimate
+    """Second minus first, on the scale."""
     furthest: tuple[Apart, ...]
     """Where they differ most, at most eight."""
 
@@ -109,7 +111,7 @@ def estimate(statistic: Callable[[np.ndarray], float], groups: Sequence[str]) ->
     interval = bootstrap_interval((np.arange(len(of_group)),), drawn, num_resamples=_NUM_RESAMPLES, vectorized=False)
     if interval is None:
         return Estimate(value=value, interval=None, interval_note="not defined in some draws")
-    if interval.low == interval.high:
+    if math.isclose(interval.low, interval.high, abs_tol=1e-9):
         return Estimate(value=value, interval=None, interval_note="the same in every draw")
     return Estimate(value=value, interval=replace(interval, num_groups=len(number)), interval_note=None)
 
@@ -141,13 +143,23 @@ def _two(first: RunRecords, second: RunRecords) -> TwoJudges:
     ends = [(pair, outcome(first, pair.pair_id).value, outcome(second, pair.pair_id).value) for pair in first.pairs]
     both = [(pair, a, b) for pair, a, b in ends if a is not None and b is not None]
     furthest = sorted(both, key=lambda row: -abs(row[2] - row[1]))[:_SHOWN]
+    groups = [group_of(pair) for pair, _, _ in both]
     return TwoJudges(
         first=first.name,
         second=second.name,
-        agreement=agree([b for _, _, b in both], [a for _, a, _ in both], [group_of(pair) for pair, _, _ in both]),
-        mean_difference=math.fsum(b - a for _, a, b in both) / len(both) if both else None,
+        agreement=agree([b for _, _, b in both], [a for _, a, _ in both], groups),
+        num_pairs=len(ends),
+        mean_difference=_mean_difference([b - a for _, a, b in both], groups),
         furthest=tuple(Apart(pair_id=pair.pair_id, first=a, second=b) for pair, a, b in furthest if a != b),
     )
+
+
+def _mean_difference(steps: Sequence[float], groups: Sequence[str]) -> Estimate:
+    if not steps:
+        return Estimate(value=None, interval=None, interval_note="no pair has both")
+    interval = mean_interval(steps, groups)
+    none = TOO_FEW if len(set(groups)) < MIN_GROUPS else "all are equal"
+    return Estimate(value=math.fsum(steps) / len(steps), interval=interval, interval_note=None if interval else none)
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:

@@ -1,10 +1,12 @@
 """Whether a judge can be believed: how readable, fine and steady its scores are, and what it says of controls."""
 
 import math
+import shlex
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal, get_args
 
 from editbench.comparison import Difference, difference, holm
@@ -175,13 +177,13 @@ def _difference(rows: Sequence[tuple[float, float, str]]) -> Difference:
     return difference([low for _, low, _ in rows], [high for high, _, _ in rows], [group for _, _, group in rows])
 
 
-def findings(health: Health) -> list[str]:
-    """What the controls say, a sentence each, the most important first."""
+def findings(health: Health, run: Path) -> list[str]:
+    """What the controls say, a sentence each, the most important first; of a run directory without any, how to ask."""
     by_kind = {control.kind: control for control in health.controls}
     if not by_kind:
         return [
             "No controls were judged, so it is not known whether this judge can tell a right edit from none: "
-            "python score.py --run RUN --controls"
+            f"python score.py --run {shlex.quote(run.as_posix())} --controls"
         ]
     kinds: tuple[ControlKind, ...] = ("right", "unchanged", "of another", "blank", "words", "again")
     said = [_sentence(by_kind[kind]) for kind in kinds if kind in by_kind]
@@ -201,7 +203,8 @@ def _sentence(control: Control) -> str:
     if found.shown:
         return f"{(telling.above if found.mean > 0 else telling.below).format(size=f'{abs(found.mean):.2f}')} {pairs}."
     could = "" if found.smallest_shown is None else f", where {found.smallest_shown:.2f} could have been shown"
-    return f"{telling.what}: {telling.open} is not shown; the difference is {found.mean:+.2f}{could} {pairs}."
+    size = f"{found.mean:+.2f}".replace("-", "−")
+    return f"{telling.what}: {telling.open} is not shown; the difference is {size}{could} {pairs}."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

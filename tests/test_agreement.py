@@ -104,7 +104,7 @@ def test_two_judges_of_one_run_are_told_where_they_differ_most():
     (found,) = two_judges([one, replace(other, root=one.root)])
     assert [asdict(apart) for apart in found.furthest] == [{"pair_id": "p8", "first": 8.0, "second": 0.0}]
     assert found.agreement.num_items == 9
-    assert found.mean_difference == pytest.approx(-8 / 9)
+    assert found.mean_difference.value == pytest.approx(-8 / 9)
 
 
 GOOD = st.builds(

@@ -1,7 +1,9 @@
 """Controls judged end to end by small judges that really look at the pictures."""
 
 import json
+import re
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from editbench.editors import Editor, Unchanged
 from editbench.health import CONTROLS, control_id, examine, findings
 from editbench.judges import Judge, Reply
 from editbench.records import CATEGORIES
+from editbench.report import text
 from editbench.report_stage import report
 from editbench.run_dir import RunDir
 from editbench.score_stage import score
@@ -68,6 +71,15 @@ class Obeys(Looks):
         talked_to = np.asarray(write_on(Image.fromarray(source.astype(np.uint8)), WORDS))
         same = talked_to.shape == edited.shape and (talked_to == edited).all()
         return "10" if same else super().say(source, edited)
+
+
+@dataclass(kw_only=True)
+class Sometimes(Looks):
+    """Says nothing that can be read to some of the gray pictures."""
+
+    def say(self, source, edited):
+        gray = (edited == 128).all()
+        return "well" if gray and source[0, 0, 0] > 200 else str(source[0, 0, 0] % 5 + 2)
 
 
 def pictures(question):
@@ -126,6 +138,27 @@ def test_a_judge_that_looks_is_found_to_look(drawn, tmp_path):
     assert said[5] == "Asked again, one edit at a time, it gave the same score to 10 of 10."
     assert said[0] in (tmp_path / "run" / "report.html").read_text().replace("&#39;", "'")
     assert told["overall"]["num_pairs"] == 10  # controls are in no number of the run's own
+
+
+def test_a_control_s_mean_stands_with_all_that_it_is_over(drawn, tmp_path):
+    told = judged(drawn, tmp_path, Darker(), Sometimes())
+    document = (tmp_path / "run" / "report.md").read_text()
+    page = (tmp_path / "run" / "report.html").read_text()
+    for control in told["judge"]["controls"]:
+        mean, name = control["mean"], text.CONTROL_NAMES[control["kind"]]
+        assert mean["interval"] or mean["interval_note"]
+        between = mean["interval_note"] or "{low:.2f} to {high:.2f}".format(**mean["interval"])
+        low = f"{mean['mean_failures_as_low']:.2f}"
+        kinds = ", ".join(f"{num} {kind}" for kind, num in mean["num_failed"].items() if num) or "–"
+        cells = [f"{mean['mean']:.2f}", f"{mean['num_scored']} of {mean['num_pairs']}", between, low]
+        assert f"| {name} | {' | '.join(cells)} | {kinds} |" in document
+        head = re.escape(f'scope="row">{name}'.replace("'", "&#39;"))
+        (row,) = [row for row in page.split("<tr") if re.search(f"{head}(</th>| <small)", row)]
+        assert re.findall("<td>(.*?)</td>", row) == cells
+        assert all(f"{num} {kind}" in row for kind, num in mean["num_failed"].items() if num)
+    blank = next(control["mean"] for control in told["judge"]["controls"] if control["kind"] == "blank")
+    assert (blank["num_scored"], blank["num_failed"]["unreadable"]) == (8, 2)
+    assert blank["mean_failures_as_low"] == pytest.approx(8 * blank["mean"] / 10)
 
 
 def test_a_judge_that_is_blind_is_found_blind(drawn, tmp_path):
@@ -195,7 +228,7 @@ def test_a_run_without_scores_has_a_health_of_nothing():
 
     health = examine(a_run(["pending", "edit failed"]))
     assert (health.num_asked, health.num_distinct, health.commonest, health.share_tied) == (0, 0, None, None)
-    assert "--controls" in findings(health)[0]
+    assert findings(health, Path("runs/a b"))[0].endswith("python score.py --run 'runs/a b' --controls")
 
 
 def test_health_in_worked_numbers():

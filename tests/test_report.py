@@ -331,7 +331,39 @@ def test_two_judges_of_one_run_are_held_against_each_other(told, tmp_path):
     assert judges["agreement"]["pairwise"]["value"] == 0.0
     sizes = [abs(far["first"] - far["second"]) for far in judges["furthest"]]
     assert sizes == sorted(sizes, reverse=True)
-    assert "18 edits scored by both" in (tmp_path / "report.md").read_text()
+    assert judges["num_pairs"] == 30
+    for name in ("report.md", "report.html"):
+        words = re.sub(r"</?bdi>", "", (tmp_path / name).read_text())
+        assert "18 of 30 edits scored by both" in words
+        # whose ties count half, and whose order is the measure: the share is another the other way round
+        assert "153 pairs of edits to which qwen · a gives an order, those that qwen · b puts in the same" in words
+        assert "a tie of qwen · b counts half" in words
+
+
+def test_the_judge_s_health_stands_in_every_form_of_the_report(told, tmp_path):
+    first = replace(told["runs"][0], name="qwen")
+    asked = {key: replace(s, batch_size=4, values=(s.value or 0.0, 5.0)) for key, s in first.scores.items()}
+    write_report(tell([replace(first, scores=asked)]), tmp_path)
+    (run,) = json.loads((tmp_path / "report.json").read_text())["runs"]
+    found = run["judge"]
+    assert (found["num_readable"], found["num_asked"], found["batch_sizes"]) == (18, 26, {"4": 26})
+    assert sum(found["histogram"]) == 18
+    steps = " | ".join(map(str, found["histogram"]))
+    assert f"| {steps} |" in (tmp_path / "report.md").read_text()
+    for name in ("report.md", "report.html"):
+        words = (tmp_path / name).read_text()
+        assert "18 of 26 replies could be read (69 %)" in words
+        assert "Edits judged at once: 26 in batches of 4; whether that moves a score" in words
+        assert f"gave {found['repeats']['num_same']} of 26 edits the same value each time" in words
+        assert f"{found['num_distinct']} different values" in words
+        assert "0 % are at the top of the scale, 10; 0 % of pairs of edits are tied" in words
+
+
+def test_a_report_without_controls_says_how_to_ask_for_this_run_s(told):
+    for name in ("report.md", "report.html", "report.json"):
+        words = (told["two"] / name).read_text().replace("&#39;", "'").replace("&lt;", "<").replace("&gt;", ">")
+        quoted = f"'{told['runs'][1].root}'".replace("$", r"\$" if name == "report.md" else "$")
+        assert f"--run {quoted} --controls" in words.replace(r"\_", "_")
 
 
 def test_an_empty_category_and_a_run_without_scores_have_null_means(tmp_path):
@@ -621,6 +653,22 @@ def test_two_runs_stand_beside_each_other_and_sort_by_difference(visit):
 def test_the_page_fits_its_window(visit, which, width):
     page = visit(which, width=width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_judge_s_histogram_stands_beside_its_words_and_below_them_on_a_phone(visit, told):
+    (run,) = json.loads((told["one"] / "report.json").read_text())["runs"]
+    page = visit("one")
+    counts = page.eval_on_selector_all(".histogram b", "bars => bars.map(bar => Number(bar.textContent))")
+    assert counts == run["judge"]["histogram"]
+    heights = page.eval_on_selector_all(".histogram i", "bars => bars.map(bar => bar.getBoundingClientRect().height)")
+    assert heights == pytest.approx([64 * num / max(counts) for num in counts], abs=0.1)
+    words, bars = (page.locator(part).bounding_box() for part in (".findings", ".histogram"))
+    assert bars["x"] >= words["x"] + words["width"]
+    assert bars["y"] < words["y"] + words["height"]
+    page.set_viewport_size({"width": 390, "height": 900})
+    words, bars = (page.locator(part).bounding_box() for part in (".findings", ".histogram"))
+    assert bars["y"] >= words["y"] + words["height"]
+    assert bars["x"] + bars["width"] <= 390
 
 
 def test_runs_that_share_some_pairs_only_have_a_page(tmp_path):

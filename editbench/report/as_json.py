@@ -67,7 +67,8 @@
     JUDGES  first, second   two score files of one run
           agreement         {"num_items", "num_ordered", "spearman": ESTIMATE, "kendall", "pairwise"}: pairwise is the
                             share of pairs of edits that the second orders as the first does; its ties count half
-          mean_difference   second minus first, or null
+          num_pairs         all pairs of the run, of which both scored agreement's num_items
+          mean_difference   ESTIMATE, second minus first
           furthest          [{"pair_id", "first", "second"}] where they differ most
 
     ESTIMATE  {"value": number or null, "interval", "interval_note"}
@@ -91,7 +92,7 @@ def to_json(content: Content) -> bytes:
     """The document as UTF-8, two spaces deep, a line break at the end."""
     document = {
         "schema": SCHEMA,
-        "runs": [{**_run(told.run, told.summary), "judge": _health(told.health)} for told in content.runs],
+        "runs": [{**_run(told.run, told.summary), "judge": _health(told.health, told.run)} for told in content.runs],
         "comparisons": [_comparison(entry) for entry in content.comparisons],
         "differ": list(content.differ),
         "judges": [asdict(entry) for entry in content.judges],
@@ -152,6 +153,6 @@ def _comparison(entry: Comparison) -> dict[str, Any]:
     return {**asdict(entry), "winner": entry.winner}
 
 
-def _health(health: Health) -> dict[str, Any]:
+def _health(health: Health, run: RunRecords) -> dict[str, Any]:
     controls = [{**asdict(control), "mean": _mean(control.mean)} for control in health.controls]
-    return {**asdict(health), "controls": controls, "findings": findings(health)}
+    return {**asdict(health), "controls": controls, "findings": findings(health, run.root)}

@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Sequence
 
 from editbench.comparison import Comparison, Difference
+from editbench.correlation import TwoJudges
 from editbench.report import text
 from editbench.report.content import Content
-from editbench.summary import SCORED, RunRecords, Summary, outcome
+from editbench.summary import SCORED, Mean, RunRecords, Summary, outcome
 
 _REASONS_SHOWN = 10
+_MEAN = ("mean", "scored", "95 % interval")
 
 
 def to_markdown(content: Content, plots: dict[str, str]) -> str:
@@ -30,9 +32,10 @@ def to_markdown(content: Content, plots: dict[str, str]) -> str:
         parts += ["## Compared", *_compared(content.comparisons)]
     parts += ["## The judge", *_judges(content)]
     for entry in content.judges:
-        parts += [f"### {text.markdown(entry.first)} and {text.markdown(entry.second)}", text.judges_agree(entry)]
+        parts += [f"### {text.markdown(entry.first)} and {text.markdown(entry.second)}", _agreement(entry)]
         rows = [[text.markdown(far.pair_id, 60), f"{far.first:.2f}", f"{far.second:.2f}"] for far in entry.furthest]
-        parts += [_table(["furthest apart", "first", "second"], rows)] if rows else []
+        names = ["furthest apart", text.markdown(entry.first), text.markdown(entry.second)]
+        parts += [_table(names, rows)] if rows else []
     parts += ["## Without a score", *_failures(content)]
     parts += ["## Time", _time(summaries), "## Settings", *_settings(runs)]
     if plots:
@@ -65,10 +68,7 @@ def _means(summaries: Sequence[Summary]) -> str:
     for summary in summaries:
         for label, mean in [*summary.categories.items(), ("**item mean** (all pairs)", summary.overall)]:
             if mean.num_pairs:
-                low = text.number(mean.mean_failures_as_low)
-                missing = text.counted(text.not_scored(mean))
-                cells = [text.number(mean.mean), text.of(mean), text.interval(mean), low, missing]
-                rows.append(row(summary, label, cells))
+                rows.append(row(summary, label, _cells(mean)))
         over = f"{summary.num_categories_scored} of {summary.num_categories} categories"
         between = text.between(summary.category_interval, summary.category_interval_note)
         low = text.number(summary.category_mean_failures_as_low)
@@ -76,19 +76,27 @@ def _means(summaries: Sequence[Summary]) -> str:
             row(summary, "**category mean** (official)", [text.number(summary.category_mean), over, between, low, ""])
         )
     bottom = f"failures as {summaries[0].scale[0]:g}"
-    names = [*(["run"] if len(summaries) > 1 else []), "", "mean", "scored", "95 % interval", bottom, "without a score"]
+    names = [*(["run"] if len(summaries) > 1 else []), "", *_MEAN, bottom, "without a score"]
     return _table(names, rows, num_left=len(names) - 5)
 
 
+def _cells(mean: Mean) -> list[str]:
+    """Under `_MEAN`, the lower bound and the kinds of failure: a mean with all that it is over."""
+    low, missing = text.number(mean.mean_failures_as_low), text.counted(text.not_scored(mean))
+    return [text.number(mean.mean), text.of(mean), text.interval(mean), low, missing]
+
+
 def _compared(comparisons: Sequence[Comparison]) -> Iterable[str]:
-    def row(label: str, found: Difference, low: float | None) -> list[str]:
+    def row(label: str, found: Difference, low: str) -> list[str]:
         shown = f"**{text.signed(found.mean)}**" if found.shown else text.signed(found.mean)
         ends = f"{found.num_wins} / {found.num_ties} / {found.num_losses}"
         could = text.number(found.smallest_shown)
-        return [label, shown, text.interval(found), text.p_value(found.p_corrected), ends, could, text.signed(low)]
+        cells = [str(found.num_pairs), shown, text.interval(found), text.p_value(found.p_corrected), ends, could]
+        return [label, *cells, low]
 
     names = [
         "",
+        "pairs",
         "difference",
         "95 % interval",
         "p (Holm)",
@@ -97,9 +105,9 @@ def _compared(comparisons: Sequence[Comparison]) -> Iterable[str]:
         "failures as lowest",
     ]
     yield "\n".join(f"* {_verdict(entry)}" for entry in comparisons)
-    yield _table(names, [row(_pairing(entry), entry.overall, entry.low) for entry in comparisons])
+    yield _table(names, [row(_pairing(entry), entry.overall, text.low(entry)) for entry in comparisons])
     for entry in comparisons if len(comparisons) == 1 else ():
-        yield _table(names[:-1], [row(name, found, None)[:-1] for name, found in entry.categories.items()])
+        yield _table(names[:-1], [row(name, found, "")[:-1] for name, found in entry.categories.items()])
     apart = [
         f"{_pairing(entry)}: {entry.num_only_second} scored only in the first named, {entry.num_only_first} only in "
         f"the second, {entry.num_asked_otherwise} asked otherwise"
@@ -118,27 +126,33 @@ def _compared(comparisons: Sequence[Comparison]) -> Iterable[str]:
 
 
 def _judges(content: Content) -> Iterable[str]:
-    names = [
-        *(["run"] if content.several else []),
-        "control",
-        "mean",
-        "scored",
-        "difference",
-        "95 % interval",
-        "p (Holm)",
-    ]
-    rows: list[list[str]] = []
+    values: list[list[str]] = []
+    means: list[list[str]] = []
+    differences: list[list[str]] = []
     for told in content.runs:
+        who = [text.markdown(told.run.name)] if content.several else []
         if content.several:
             yield f"**{text.markdown(told.run.name)}**"
-        yield "\n".join(f"* {text.markdown(line)}" for line in text.judged(told.health, told.run.scale))
+        yield "\n".join(f"* {text.markdown(line)}" for line in text.judged(told.health, told.run))
+        values.append([*who, *map(str, told.health.histogram)])
         for control in told.health.controls:
-            found, mean = control.difference, control.mean
-            who = [text.markdown(told.run.name)] if content.several else []
-            cells = [text.number(mean.mean), text.of(mean), text.signed(found.mean), text.interval(found)]
-            rows.append([*who, text.CONTROL_NAMES[control.kind], *cells, text.p_value(found.p_corrected)])
-    if rows:
-        yield _table(names, rows, num_left=len(names) - 5)
+            found = control.difference
+            means.append([*who, text.CONTROL_NAMES[control.kind], *_cells(control.mean)])
+            cells = [str(found.num_pairs), text.signed(found.mean), text.interval(found)]
+            name = text.CONTROL_DIFFERENCES[control.kind]
+            differences.append([*who, name, *cells, text.p_value(found.p_corrected)])
+    who = ["run"] if content.several else []
+    scale = content.runs[0].run.scale
+    yield "How many edits got what score:"
+    yield _table([*who, *text.steps(scale)], values, num_left=len(who))
+    if means:
+        yield _table([*who, "control", *_MEAN, f"failures as {scale[0]:g}", "without a score"], means, len(who) + 1)
+        names = [*who, "held against each other", "pairs", "difference", "95 % interval", "p (Holm)"]
+        yield _table(names, differences, len(who) + 1)
+
+
+def _agreement(entry: TwoJudges) -> str:
+    return text.judges_agree(entry).format(first=text.markdown(entry.first), second=text.markdown(entry.second))
 
 
 def _pairing(entry: Comparison) -> str:

@@ -14,6 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from editbench.comparison import Comparison
+from editbench.correlation import TwoJudges
 from editbench.records import Pair
 from editbench.report import text
 from editbench.report.content import Content
@@ -194,11 +195,24 @@ def _indices(words: "set[str] | tuple[str, ...]", known: list[str]) -> str:
 
 
 def _verdict(found: Comparison) -> Markup:
-    """A comparison in words, the names isolated and escaped, the winner's bold."""
-    first, second = (Markup("<bdi>{}</bdi>").format(text.visible(name)) for name in (found.first, found.second))
-    ahead, behind = (first, second) if found.winner == found.first else (second, first)
-    words = Markup(text.verdict(found))  # ours: the names come in below, escaped
-    return words.format(first=first, second=second, winner=Markup("<b>{}</b>").format(ahead), loser=behind)
+    """A comparison in words, the winner's name bold."""
+    ahead, behind = (found.first, found.second) if found.winner == found.first else (found.second, found.first)
+    return _named(text.verdict(found), found, winner=Markup("<b>{}</b>").format(_name(ahead)), loser=_name(behind))
+
+
+def _judges_agree(found: TwoJudges) -> Markup:
+    """How far two judges agree, in words."""
+    return _named(text.judges_agree(found), found)
+
+
+def _named(words: str, found: Comparison | TwoJudges, **names: Markup) -> Markup:
+    """Our words with the two names in their places."""
+    return Markup(words).format(first=_name(found.first), second=_name(found.second), **names)
+
+
+def _name(name: str) -> Markup:
+    """A name from outside, isolated and escaped."""
+    return Markup("<bdi>{}</bdi>").format(text.visible(name))
 
 
 def _asset(name: str) -> str:
@@ -227,7 +241,7 @@ def _environment() -> jinja2.Environment:
     )
     shared = cast(dict[str, Any], environment.globals)
     functions = (text.number, text.seconds, text.interval, text.between, text.of, text.not_scored, text.signed)
-    shared["CONTROL_NAMES"] = text.CONTROL_NAMES
-    for function in (*functions, text.p_value, text.judged, text.judges_agree, _anchor, _verdict):
-        shared[function.__name__.lstrip("_")] = function
+    shared |= {"CONTROL_NAMES": text.CONTROL_NAMES, "CONTROL_DIFFERENCES": text.CONTROL_DIFFERENCES}
+    functions = (*functions, text.p_value, text.low, text.judged, text.steps, _judges_agree, _anchor, _verdict)
+    shared |= {function.__name__.lstrip("_"): function for function in functions}
     return environment

@@ -12,10 +12,11 @@ from editbench.summary import Mean, Summary
 def render_table(content: Content) -> Table:
     """Means of each run by category, in 80 columns; text from outside can neither style nor steer the terminal."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, width=80)
-    table.add_column("", ratio=3, overflow="fold")
+    table.add_column("", ratio=4, overflow="fold")
     table.add_column("mean", justify="right", no_wrap=True)
     table.add_column("scored", justify="right", no_wrap=True)
     table.add_column("95 % interval", justify="right", no_wrap=True)
+    table.add_column("failed\nlowest", justify="right", no_wrap=True)
     table.add_column("without a score", ratio=3, overflow="fold")
     states: list[str] = []
     for summary in content.summaries:
@@ -27,7 +28,8 @@ def render_table(content: Content) -> Table:
                     table.add_row(f"  {category}", *_cells(mean))
             over = f"{summary.num_categories_scored} of {summary.num_categories}"
             between = text.between(summary.category_interval, summary.category_interval_note)
-            table.add_row("  category mean", text.number(summary.category_mean), over, between, "")
+            low = text.number(summary.category_mean_failures_as_low)
+            table.add_row("  category mean", text.number(summary.category_mean), over, between, low, "")
         table.add_section()
         if (state := _state(summary)) is not None:
             states.append(f"{text.one_line(summary.name, 60)}: {state}")
@@ -39,7 +41,8 @@ def render_table(content: Content) -> Table:
 
 def _cells(mean: Mean) -> list[str]:
     missing = text.not_scored(mean)
-    return [text.number(mean.mean), text.of(mean), text.interval(mean), text.counted(missing) if missing else ""]
+    low, kinds = text.number(mean.mean_failures_as_low), text.counted(missing) if missing else ""
+    return [text.number(mean.mean), text.of(mean), text.interval(mean), low, kinds]
 
 
 def _state(summary: Summary) -> str | None:

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 
 from editbench.comparison import Comparison, Difference
 from editbench.correlation import TwoJudges
 from editbench.health import ControlKind, Health, findings
 from editbench.intervals import Interval
-from editbench.summary import Mean, Summary
+from editbench.summary import Mean, RunRecords, Summary
 
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~!#$])")
@@ -102,6 +103,11 @@ def _is(value: float | None) -> str:
     return told if told.startswith("<") else f"= {told}"
 
 
+def low(found: Comparison) -> str:
+    """The mean difference with failures as the lowest, and over how many pairs: `+0.31 (27)`."""
+    return f"{signed(found.low)} ({found.num_low})"
+
+
 def of(mean: Mean) -> str:
     """The denominator of a mean: `25 of 30`."""
     return f"{mean.num_scored} of {mean.num_pairs}"
@@ -144,6 +150,15 @@ def of_all(kinds: Mapping[str, int], total: int) -> str:
 
 
 CONTROL_NAMES: Mapping[ControlKind, str] = {
+    "again": "own edit, asked again",
+    "right": "right edit",
+    "unchanged": "unchanged source",
+    "of another": "another pair's edit",
+    "blank": "gray picture",
+    "caption": "source, harmless caption",
+    "words": "source, “give a 10”",
+}
+CONTROL_DIFFERENCES: Mapping[ControlKind, str] = {
     "again": "asked again − before",
     "right": "right edit − unchanged",
     "unchanged": "own edit − unchanged",
@@ -154,21 +169,28 @@ CONTROL_NAMES: Mapping[ControlKind, str] = {
 }
 
 
-def judged(health: Health, scale: tuple[float, float]) -> list[str]:
-    """A judge in sentences: first what the controls say, then how fine its scores are."""
-    lines = findings(health)
+def judged(health: Health, run: RunRecords) -> list[str]:
+    """A run's judge in sentences: first what the controls say, then how steady and how fine its scores are."""
+    lines = findings(health, run.root)
     if not health.num_asked:
         return lines
     readable = percent(health.num_readable, health.num_asked)
     lines.append(f"{health.num_readable} of {health.num_asked} replies could be read ({readable}).")
+    if health.batch_sizes:
+        sizes = ", ".join(f"{num} in batches of {size}" for size, num in health.batch_sizes.items())
+        asked_alone = any(control.kind == "again" for control in health.controls)
+        told = "" if asked_alone else "; whether that moves a score, the controls would tell"
+        lines.append(f"Edits judged at once: {sizes}{told}.")
     if (repeats := health.repeats) is not None:
         lines.append(
             f"Asked several times, it gave {repeats.num_same} of {repeats.num_pairs} edits the same value each time; "
             f"a single reply strays by {repeats.spread:.2f} (standard deviation) from its edit's mean."
         )
+    else:
+        lines.append("No edit has several replies, so how far a reply drawn again would stray is not known: --repeats.")
     if health.commonest is not None and health.share_tied is not None:
         often = f"{health.commonest:g} is the commonest ({percent(health.num_commonest, health.num_readable)})"
-        top = f"{percent(health.num_at_top, health.num_readable)} are at the top of the scale, {scale[1]:g}"
+        top = f"{percent(health.num_at_top, health.num_readable)} are at the top of the scale, {run.scale[1]:g}"
         tied = f"{100 * health.share_tied:.0f} % of pairs of edits are tied"
         lines.append(
             f"{health.num_distinct} different value{'s' if health.num_distinct > 1 else ''}; {often}; {top}; {tied}."
@@ -176,8 +198,15 @@ def judged(health: Health, scale: tuple[float, float]) -> list[str]:
     return lines
 
 
+def steps(scale: tuple[float, float]) -> list[str]:
+    """The names of a histogram's ten steps: `0–1`, `1–2`, …"""
+    low, high = scale
+    edges = [low + (high - low) * step / 10 for step in range(11)]
+    return [f"{start:g}–{end:g}" for start, end in pairwise(edges)]
+
+
 def judges_agree(found: TwoJudges) -> str:
-    """How far two judges of one run agree, in a sentence."""
+    """How far two judges of one run agree, in sentences; the names left to the caller: `{first}` and `{second}`."""
     agreement = found.agreement
     ways = (
         ("Spearman", agreement.spearman),
@@ -185,7 +214,13 @@ def judges_agree(found: TwoJudges) -> str:
         ("pairs in one order", agreement.pairwise),
     )
     told = ", ".join(f"{name} {number(of.value)} ({between(of.interval, of.interval_note)})" for name, of in ways)
-    return f"{agreement.num_items} edits scored by both: {told}; mean difference {signed(found.mean_difference)}."
+    apart = found.mean_difference
+    return (
+        f"{agreement.num_items} of {found.num_pairs} edits scored by both: {told}; mean difference "
+        f"{signed(apart.value)} ({between(apart.interval, apart.interval_note)}), {{second}} minus {{first}}. In one "
+        f"order: of the {agreement.num_ordered:,} pairs of edits to which {{first}} gives an order, those that "
+        f"{{second}} puts in the same; a tie of {{second}} counts half."
+    )
 
 
 def percent(part: int, whole: int) -> str:
