@@ -4,7 +4,8 @@
     python -m editbench.agreement --run runs/qwen runs/flux --human wins.jsonl    # pair_id, winner (and rater)
 
 Where several people rated (`rater`), the table also says how far one person agrees with the others: no judge need do
-better. Everything is written to `agreement.json` in the first run too.
+better. Everything is written to `agreement.json` in the first run too. Exit code 2: something to mend in the call or
+the file; 3: `agreement.json` could not be written.
 """
 
 import argparse
@@ -22,16 +23,19 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from editbench.comparison import unlike
 from editbench.console import console, printable
 from editbench.correlation import TIE_RULE, Estimate, agree, estimate, in_order, kendall, spearman
 from editbench.durable import write_atomic
 from editbench.errors import UsageError
 from editbench.people import TIE, Rating, read_ratings
 from editbench.records import Pair
+from editbench.report import text
 from editbench.run_dir import RunDir
 from editbench.run_records import read_run
-from editbench.summary import RunRecords, group_of, outcome
+from editbench.summary import RunRecords, group_of, numbered, outcome
 
+_NOT_WRITTEN = 3
 Statistic = Callable[[np.ndarray, np.ndarray], float]
 
 
@@ -56,6 +60,12 @@ class Found:
     """People who gave their name; 0: the file does not say."""
     num_left_out: int
     """Ratings of pairs that are not in the run or have no score there."""
+    num_ties: int
+    """What people leave without an order, and the tie rule leaves out: ratings that say `tie`, or pairs of edits with
+    one mean."""
+    differ: tuple[str, ...]
+    """Settings, of benchmark, language, judge, rubric and lossy mode, in which two runs' scores are of different
+    things."""
     measures: tuple[Measure, ...]
     tie_rule: str
 
@@ -87,6 +97,8 @@ def with_scores(run: RunRecords, ratings: Sequence[Rating]) -> Found:
         num_rated=len(rated),
         num_raters=len(people),
         num_left_out=sum(rating.pair_id not in {pair.pair_id for pair in rated} for rating in ratings),
+        num_ties=math.comb(len(rated), 2) - judged.num_ordered,
+        differ=(),
         measures=tuple(
             Measure(name=name, judge=found, people=_ceiling(table, statistic, groups))
             for (name, statistic), found in zip(ways.items(), estimates, strict=True)
@@ -123,6 +135,8 @@ def with_preferences(first: RunRecords, second: RunRecords, ratings: Sequence[Ra
         num_rated=len({rating.pair_id for rating in usable}),
         num_raters=len({rating.rater for rating in ratings if rating.rater}),
         num_left_out=len(ratings) - len(usable),
+        num_ties=len(usable) - len(firm),
+        differ=tuple(unlike([first, second])),
         measures=(
             Measure(name="preferences shared", judge=estimate(lambda at: share(judged, at), groups), people=ceiling),
         ),
@@ -174,9 +188,12 @@ def _table(found: Found) -> Table:
         table.add_column(name, justify="right" if name else "left", no_wrap=not words)
     for measure in found.measures:
         table.add_row(measure.name, *_cells(measure.judge), *(_cells(measure.people) if measure.people else ("–", "")))
-    title = f"{found.run}: {found.num_rated} pairs rated and scored, {found.num_left_out} ratings left out"
+    rated, out = numbered(found.num_rated, "pair"), numbered(found.num_left_out, "rating")
+    title = f"{found.run}: {rated} rated and scored, {out} left out (no such pair, or no score)"
+    if found.differ:
+        title += f"\nThe runs differ in {', '.join(found.differ)}: their scores are of different things."
     table.title = Text(printable(title))  # Text, not str: rich reads [red] in a string as markup
-    table.caption = Text(f"Pairs: {found.tie_rule}.")
+    table.caption = Text(f"Pairs: {found.tie_rule}, {found.num_ties:,} here.")
     table.title_justify = table.caption_justify = "left"
     return table
 
@@ -184,10 +201,7 @@ def _table(found: Found) -> Table:
 def _cells(found: Estimate) -> tuple[str, str]:
     if found.value is None:
         return "–", found.interval_note or ""
-    between = (
-        found.interval_note if found.interval is None else f"{found.interval.low:.2f} to {found.interval.high:.2f}"
-    )
-    return f"{found.value:.3f}", between or ""
+    return f"{found.value:.3f}".replace("-", "−"), text.between(found.interval, found.interval_note)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -228,7 +242,7 @@ def measure(runs: Sequence[Path], human: Path, scores: str | None) -> Found:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the table and write `agreement.json`; 2 for a mistake of the user's."""
+    """Print the table and write `agreement.json`; returns the exit code."""
     args = _parse(argv)
     try:
         found = measure(args.run, args.human, args.scores)
@@ -236,8 +250,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{printable(str(error))}\n")
         return 2
     console.print(_table(found))
-    text = json.dumps({"schema": 1, **asdict(found)}, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
-    write_atomic(args.run[0] / "agreement.json", text.encode())
+    document = json.dumps({"schema": 1, **asdict(found)}, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+    out = args.run[0] / "agreement.json"
+    try:
+        write_atomic(out, document.encode())
+    except OSError as error:
+        sys.stderr.write(f"{printable(str(out))} was not written: {error.strerror}. The table above is all there is.\n")
+        return _NOT_WRITTEN
     return 0
 
 

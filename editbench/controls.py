@@ -20,7 +20,7 @@ from editbench.health import CONTROLS, ControlKind, control_id
 from editbench.images import decode, encode_png
 from editbench.records import CATEGORIES, Edit, Pair, to_lines
 from editbench.run_dir import RunDir, key, sha256
-from editbench.summary import group_of
+from editbench.summary import group_of, numbered
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def make_controls(run: RunDir, num_pairs: int) -> RunDir:
     write_atomic(made.config, run.config.read_bytes())
     write_atomic(made.pairs, "".join(to_lines(pairs)).encode())
     write_atomic(made.manifest, "".join(to_lines(edits)).encode())
-    log.info("%s: %d controls of %d pairs.", made.root, len(pairs), len(sampled))
+    log.info("%s: %d controls of %s.", made.root, len(pairs), numbered(len(sampled), "pair"))
     return made
 
 

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 from editbench.comparison import Difference, difference, holm
 from editbench.records import Pair
-from editbench.summary import Mean, RunRecords, group_of, mean_of, outcome
+from editbench.summary import Mean, RunRecords, group_of, mean_of, numbered, outcome
 
 ControlKind = Literal[
     "again",  # the run's own edit once more, judged alone
@@ -187,12 +187,13 @@ def findings(health: Health, run: Path) -> list[str]:
         ]
     kinds: tuple[ControlKind, ...] = ("right", "unchanged", "of another", "blank", "words", "again")
     said = [_sentence(by_kind[kind]) for kind in kinds if kind in by_kind]
-    return [*said, f"The controls are of {health.num_sampled} pairs, drawn from each category in turn by their ids."]
+    of = numbered(health.num_sampled, "pair")
+    return [*said, f"The controls are of {of}, drawn from each category in turn by their ids."]
 
 
 def _sentence(control: Control) -> str:
     found = control.difference
-    pairs = f"({found.num_pairs} pairs)"
+    pairs = f"({numbered(found.num_pairs, 'pair')})"
     if control.kind == "again":
         change = f"; the largest change is {control.largest:.3f}" if control.largest else ""
         same = f"{control.num_same} of {found.num_pairs}"

@@ -190,7 +190,7 @@ class _Share:
         seconds = time.monotonic() - start
         log.info("%s is ready on %s after %.1f s.", self._config.judge.name, self._device, seconds)
         why = "as asked" if self._config.batch_size else f"for {free:.0f} GiB of free memory"
-        log.info("%d pairs are judged at once, %s.", size, why)
+        log.info("Pairs judged at once: %d, %s.", size, why)
         return size
 
     def _question(self, task: Task) -> Question:

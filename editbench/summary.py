@@ -144,6 +144,11 @@ class Summary:
         return f"part of a run: {o.num_edited} of {o.num_pairs} edited, {o.num_scored} scored"
 
 
+def numbered(num: int, noun: str) -> str:
+    """`1 pair`, `12 pairs`, `1,200 pairs`."""
+    return f"{num:,} {noun}{'' if num == 1 else 's'}"
+
+
 def outcome(run: RunRecords, pair_id: str) -> Outcome:
     """How one pair of a run ended; a score of another image than the edit's, or off the scale, is no score."""
     edit, score = run.edits.get(pair_id), run.scores.get(pair_id)

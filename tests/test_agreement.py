@@ -1,7 +1,7 @@
 import contextlib
 import csv
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -79,6 +79,7 @@ def test_a_judge_is_held_against_the_mean_and_a_person_against_the_others():
     assert spearman.people.value == pytest.approx(1.0)  # the two say the same
     # people's values 0 2 2 4 4 6 6 8 8 10 tie four of the 45 pairs; the judge has all others right
     assert pairs.judge.value == 1.0
+    assert found.num_ties == 4
     assert spearman.judge.value < 1
     alone = with_scores(run, [rating(f"p{i}", float(i)) for i in range(10)])
     assert alone.measures[0].people is None
@@ -89,18 +90,29 @@ def test_preferences_in_worked_numbers():
     # right on p0 to p4 (5), wrong on p5 (people say b), right on p6, a tie on p7 that counts half: 6.5 of 8
     said = ["b", "b", "b", "b", "b", "b", "a", "a"]
     ratings = [rating(f"p{i}", winner=name) for i, name in enumerate(said)]
-    found = with_preferences(first, second, [*ratings, rating("p0", winner="tie")])
+    found = with_preferences(first, second, [*ratings, rating("p0", winner="tie"), rating("p99", winner="a")])
     assert found.measures[0].judge.value == pytest.approx(6.5 / 8)
+    assert (found.num_rated, found.num_left_out, found.num_ties) == (8, 1, 1)
     three = [rating("p0", winner=name, rater=name + who) for name, who in (("a", "1"), ("b", "1"), ("b", "2"))]
     # for a, the others both say b: wrong; for each b, the others are split: half; (0 + 0.5 + 0.5) / 3
     assert with_preferences(first, second, three).measures[0].people.value == pytest.approx(1 / 3)
 
 
+def test_preferences_between_runs_of_two_judges_are_said_to_be_of_different_things(capsys):
+    from editbench.agreement import _table
+    from editbench.console import console
+
+    first, second = (replace(named(name, [5.0] * 8), settings={"judge": name}) for name in "ab")
+    found = with_preferences(first, second, [rating(f"p{i}", winner="a") for i in range(8)])
+    assert found.differ == ("judge",)
+    console.print(_table(found))
+    assert "The runs differ in judge: their scores are of different things." in capsys.readouterr().err
+    assert with_preferences(first, replace(second, settings=first.settings), [rating("p0", winner="a")]).differ == ()
+
+
 def test_two_judges_of_one_run_are_told_where_they_differ_most():
     one, other = named("r · x", [float(i) for i in range(9)]), named("r · y", [float(i) for i in range(8)] + [0.0])
     assert two_judges([one, other]) == []
-    from dataclasses import replace
-
     (found,) = two_judges([one, replace(other, root=one.root)])
     assert [asdict(apart) for apart in found.furthest] == [{"pair_id": "p8", "first": 8.0, "second": 0.0}]
     assert found.agreement.num_items == 9
@@ -180,6 +192,14 @@ def test_the_command_prints_a_table_and_writes_the_same(tmp_path, capsys):
     told = json.loads((tmp_path / "run" / "agreement.json").read_text())
     assert (told["schema"], told["num_rated"], told["num_raters"]) == (1, 10, 2)
     assert told["measures"][2]["judge"]["value"] == 0.5  # this judge gives every right edit an 8
+    (tmp_path / "run" / "agreement.json").unlink()
+    (tmp_path / "run" / "agreement.json").mkdir()  # as good as a disk that is read-only, which root would write to
+    people.write_text("pair_id,value\np1,1\nelsewhere,2\n")
+    assert main(["--run", str(tmp_path / "run"), "--human", str(people)]) == 3
+    told = capsys.readouterr().err
+    assert "1 pair rated and scored, 1 rating left out" in " ".join(told.split())
+    assert "agreement.json was not written: " in told
+    assert "Traceback" not in told
     people.write_text("pair_id,value\nelsewhere,1\n")
     assert main(["--run", str(tmp_path / "run"), "--human", str(people)]) == 2
     assert "no pair_id of it is one of" in capsys.readouterr().err

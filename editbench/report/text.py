@@ -8,7 +8,7 @@ from editbench.comparison import Comparison, Difference
 from editbench.correlation import TwoJudges
 from editbench.health import ControlKind, Health, findings
 from editbench.intervals import Interval
-from editbench.summary import Mean, RunRecords, Summary
+from editbench.summary import Mean, RunRecords, Summary, numbered
 
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~!#$])")
@@ -84,11 +84,11 @@ def verdict(found: Comparison) -> str:
         return "{second} and {first} have no scored pair in common."
     if found.winner is not None:
         return (
-            f"{{winner}} is ahead of {{loser}} by {abs(overall.mean):.2f} over {overall.num_pairs} pairs "
+            f"{{winner}} is ahead of {{loser}} by {abs(overall.mean):.2f} over {numbered(overall.num_pairs, 'pair')} "
             f"(p {_is(overall.p_corrected)})."
         )
     if overall.p_value is None:
-        return f"Too few to tell {{second}} from {{first}}: {overall.num_pairs} pairs."
+        return f"Too few to tell {{second}} from {{first}}: {numbered(overall.num_pairs, 'pair')}."
     if overall.shown:
         return (
             "{second} and {first}: a difference of the scored pairs is shown, but not when failures count "
