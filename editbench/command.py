@@ -7,9 +7,10 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from editbench.config import Config, parse
+from editbench.config import Config
 from editbench.console import printable
 from editbench.errors import UsageError
+from editbench.options import parse
 from editbench.redaction import redacted
 from editbench.signals import Stopped, stop_on_signals
 from editbench.world import World

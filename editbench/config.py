@@ -1,17 +1,13 @@
-"""One configuration for all three scripts, from the command line and from YAML."""
+"""One configuration for all three scripts."""
 
-import argparse
 import dataclasses
-import json
-import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from editbench.benchmark import parse_category
 from editbench.checkpoints import locate
 from editbench.editors import Editor, QwenImageEdit
 from editbench.errors import UsageError
@@ -20,9 +16,6 @@ from editbench.records import Category, Language
 from editbench.redaction import secret_settings
 from editbench.rubric import RUBRICS, JudgeSees
 from editbench.run_dir import file_stem
-
-_NUM_CONTROLS = "24"  # of as many pairs a difference of about 0.6 standard deviations can be shown
-_SHIPPED = Path(__file__).parent / "configs"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +37,9 @@ class Config:
     seed: int = 0
     """The run's seed, from which each pair's own is derived; 0 or more. Changes edits."""
     editor: Editor = field(default_factory=QwenImageEdit)
-    """What makes the edits. Changes edits."""
+    """What makes the edits: Diffusers, QwenImageEdit, Saved, Unchanged or a class by its import path. Changes edits."""
     judge: Judge = field(default_factory=QwenVL)
-    """What scores them. Changes scores."""
+    """What scores them: QwenVL, Server or a class by its import path. Changes scores."""
     rubric: str = "aspects-1"
     """The question to the judge and how its answer is read. Changes scores."""
     judge_sees: JudgeSees = "all"
@@ -189,114 +182,3 @@ def to_yaml(config: Config) -> str:
     for wish in ("check", "accept_changes", "standalone", "export"):  # of a launch, not the evaluation's
         del row[wish]
     return yaml.safe_dump(row, sort_keys=False, allow_unicode=True)
-
-
-def parse(description: str, argv: Sequence[str] | None = None, *, from_run: bool = False) -> Config:
-    """The configuration of this call; `--help` and `--print_config` end the process here.
-
-    Flags win over `--config`. What neither says comes, in this order, from the run's own `config.yaml` (when
-    `from_run`), from the shipped `demo` when there is no benchmark either, or from the defaults of `Config`.
-
-    Args:
-        description: the script's docstring.
-        argv: the arguments, without the script's name; None: those of the process.
-        from_run: whether the script works on a run that exists, and so need not be told all again.
-
-    Raises:
-        UsageError: a value that can't be meant.
-        SystemExit: with code 2, after jsonargparse's own message, for an option that does not exist or does not parse.
-    """
-    import jsonargparse
-
-    args = _spell_out(list(sys.argv[1:] if argv is None else argv))
-    # not default_config_files: there, settings of a class that another one replaces would stay and be refused
-    base = [f"--config={path}" for path in _base(args, from_run=from_run)]
-    # of the last launch: the next one works on all that the run holds, unless it is told otherwise
-    args = [*base, *(("--limit=null", "--categories=[]") if base and from_run else ()), *args]
-    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    parser = jsonargparse.ArgumentParser(
-        description=description,
-        formatter_class=_HelpFormatter,
-    )
-    parser.add_argument("--config", action="config", help=f"a YAML file, or one of: {', '.join(shipped())}")
-    parser.add_class_arguments(Config, as_positional=False)
-    parsed = parser.instantiate(parser.parse_args(args))
-    return Config(**{item.name: parsed[item.name] for item in dataclasses.fields(Config)})
-
-
-def shipped() -> list[str]:
-    """Names of the configurations that come with the package, sorted."""
-    return sorted(path.stem for path in _SHIPPED.glob("*.yaml"))
-
-
-def _base(args: Sequence[str], *, from_run: bool) -> list[Path]:
-    """The files whose values hold where no flag and no `--config` says otherwise."""
-    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    early.add_argument("--run", type=json.loads, default=())
-    early.add_argument("--benchmark")
-    early.add_argument("--config")
-    known, _ = early.parse_known_args(args)
-    recorded = [Path(run) / "config.yaml" for run in known.run]
-    if from_run and len(recorded) == 1 and recorded[0].is_file():
-        return recorded
-    return [] if known.benchmark or known.config else [_SHIPPED / "demo.yaml"]
-
-
-def _spell_out(args: Sequence[str]) -> list[str]:
-    """The short spellings that people type, as the parser takes them.
-
-    `--run a b` and `--categories physical,因果` become lists, `--check` becomes `--check=true`, and a shipped
-    configuration's name becomes its path.
-
-    Raises:
-        UsageError: a category or a configuration that does not exist.
-    """
-    rest = [piece for arg in args for piece in (arg.split("=", 1) if _SHORT.match(arg) else (arg,))]
-    spelt: list[str] = []
-    while rest:
-        option = rest.pop(0)
-        if option not in _SHORT_OPTIONS:
-            spelt.append(option)
-            continue
-        values: list[str] = []
-        while rest and not rest[0].startswith("-") and (option == "--run" or not values):
-            values.append(rest.pop(0))
-        spelt.append(f"{option}={_SHORT_OPTIONS[option](values)}")
-    return spelt
-
-
-def _categories(values: list[str]) -> str:
-    names = [name.strip(" '\"[]") for value in values for name in value.split(",")]
-    try:
-        return json.dumps([parse_category(name) for name in names])
-    except ValueError as error:
-        raise UsageError(f"--categories: {error}") from error
-
-
-def _alone(meant: str) -> Callable[[list[str]], str]:
-    """What an option means that stands without a value."""
-    return lambda values: values[0] if values else meant
-
-
-def _config(values: list[str]) -> str:
-    name = values[0] if values else ""
-    if name in shipped():
-        return str(_SHIPPED / f"{name}.yaml")
-    if not Path(name).is_file():
-        raise UsageError(f"--config {name}: no such file; shipped by name: {', '.join(shipped())}")
-    return name
-
-
-_FLAGS = ("--accept_changes", "--check", "--expected", "--load_in_turns", "--standalone")
-_SHORT_OPTIONS: dict[str, Callable[[list[str]], str]] = {
-    "--run": json.dumps,
-    "--categories": _categories,
-    "--config": _config,
-    "--controls": _alone(_NUM_CONTROLS),
-    **dict.fromkeys(_FLAGS, _alone("true")),
-}
-_SHORT = re.compile(rf"({'|'.join(_SHORT_OPTIONS)})=")
-
-
-class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """The script's docstring as it stands, its commands unwrapped."""

@@ -5,7 +5,7 @@ Prints the number for `launch.sh`, and says in a line why. Nothing is loaded.
 
 import sys
 
-from editbench.config import parse
+from editbench.options import parse
 
 _SHARE = 0.9  # of a GPU, as `QwenVL.load` allows itself
 _BESIDE = 4 * 2**30  # a prompt's activations and a few replies, bytes

@@ -1,3 +1,4 @@
+import inspect
 import subprocess
 import sys
 import time
@@ -6,10 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from editbench.config import Config, deciding, differences, parse, shipped, to_yaml
+from editbench import editors, judges
+from editbench.config import Config, deciding, differences, to_yaml
 from editbench.editors import Diffusers, QwenImageEdit, Saved, Unchanged
 from editbench.errors import UsageError
 from editbench.judges import QwenVL
+from editbench.options import parse, shipped
 
 ROOT = Path(__file__).parent.parent
 
@@ -102,11 +105,49 @@ def test_a_parquet_without_pyarrow_is_refused_before_anything_is_done(monkeypatc
 
 
 @pytest.mark.parametrize("argv", [("--nope",), ("--limit", "many"), ("--editor", "Nope"), ("--language", "fr")])
-def test_an_unknown_option_or_type_ends_with_code_2(argv, capsys):
-    with pytest.raises(SystemExit) as end:
+def test_an_unknown_option_or_type_is_the_users_to_mend(argv):
+    with pytest.raises(UsageError, match=argv[-1]):
         parsed(*argv)
-    assert end.value.code == 2
-    assert argv[-1] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "meant"),
+    [
+        (("--benchmrk", "b.json"), "benchmark"),
+        (("--limt=3",), "limit"),
+        (("--editor", "Unchangd"), "Unchanged"),
+        (("--editor", "QwenImageEdit", "--editor.init_args.modle", "x"), "model"),
+        (("--judge.init_args.max_new_token", "9"), "max_new_tokens"),
+    ],
+)
+def test_a_misspelt_name_is_told_with_the_nearest_one(argv, meant):
+    with pytest.raises(UsageError, match=f"Is {meant} meant"):
+        parsed(*argv)
+
+
+def test_a_misspelt_key_of_a_yaml_file_is_told_with_the_nearest_one(tmp_path):
+    (tmp_path / "mine.yaml").write_text("benchmrk: x\n")
+    with pytest.raises(UsageError, match="'benchmrk' is not accepted\n  Is benchmark meant"):
+        parsed("--config", str(tmp_path / "mine.yaml"))
+
+
+def test_a_class_that_is_not_found_says_where_it_is_looked_for():
+    with pytest.raises(UsageError, match=r"No module named 'my_package'\n.*PYTHONPATH"):
+        parsed("--editor", "my_package.Mine")
+
+
+@pytest.mark.parametrize(("option", "names"), [("--editor.help", editors.__all__), ("--judge.help", judges.__all__)])
+def test_the_editors_and_judges_there_are_can_be_asked_for(option, names, capsys):
+    no_kinds = {"EditFailed", "EditRefused", "Editor", "Judge", "Reply"}
+    with pytest.raises(UsageError) as told:
+        parsed(option)
+    for name in set(names) - no_kinds:
+        assert name in str(told.value)
+        assert name in inspect.getsource(Config)  # --help shows each field's sentence
+    with pytest.raises(SystemExit) as end:
+        parsed(option, names[-1] if option == "--judge.help" else "QwenImageEdit")
+    assert end.value.code == 0
+    assert "model" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", shipped())

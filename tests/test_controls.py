@@ -10,12 +10,13 @@ import pytest
 from PIL import Image
 
 from editbench.comparison import ALPHA
-from editbench.config import Config, parse
+from editbench.config import Config
 from editbench.controls import CAPTION, WORDS, write_on
 from editbench.edit_stage import edit
 from editbench.editors import Editor, Unchanged
 from editbench.health import CONTROLS, control_id, examine, findings
 from editbench.judges import Judge, Reply
+from editbench.options import parse
 from editbench.records import CATEGORIES
 from editbench.report import text
 from editbench.report_stage import report

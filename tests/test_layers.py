@@ -18,7 +18,7 @@ LAYERS = [
     {"controls", "report"},
     {"editors", "judges"},
     {"config", "verdict"},
-    {"protocol"},
+    {"options", "protocol"},
     {"run_records"},
     {"agreement", "demo", "edit_stage", "report_stage", "score_stage"},
     {"bench", "command", "replicas"},

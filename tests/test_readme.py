@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from editbench.config import parse
+from editbench.options import parse
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = ("edit.py", "score.py", "report.py", "launch.sh")

@@ -18,12 +18,13 @@ import pytest
 from PIL import Image
 
 from editbench.checkpoints import locate
-from editbench.config import Config, parse
+from editbench.config import Config
 from editbench.edit_stage import edit
 from editbench.editors import Unchanged
 from editbench.errors import UsageError
 from editbench.judges import Server
 from editbench.judges.server import _seconds
+from editbench.options import parse
 from editbench.records import Score
 from editbench.rubric import Question
 from editbench.run_dir import RunDir, read_records
