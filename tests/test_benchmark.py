@@ -556,3 +556,20 @@ def test_a_large_list_is_read_item_by_item(tmp_path):
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 0.75 * size
     path.unlink()
+
+
+def test_a_misspelt_field_is_told_once_with_the_known_one_that_its_rows_lack(photos_csv, photos_json, tmp_path, caplog):
+    folder = photos_csv.parent
+    lines = photos_csv.read_text(encoding="utf-8").splitlines()
+    path = folder / "misspelt.csv"
+    path.write_text("\n".join([f"{lines[0]},refrence,notes", *(f"{line},," for line in lines[1:])]), encoding="utf-8")
+    assert len(load_pairs(path, language="en")) == 4
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{path}: the field 'refrence' is ignored; is reference meant?"
+    ]
+    caplog.clear()
+    rows = json.loads(photos_json.read_text(encoding="utf-8"))
+    more = tmp_path / "more.json"
+    more.write_text(json.dumps([row | {"rationale_shorter": "x", "k" * 10_000: 1} for row in rows]))
+    assert len(load_pairs(more, language="en")) == 4
+    assert not caplog.records  # each row has a rationale_short: this is another field

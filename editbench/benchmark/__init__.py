@@ -14,9 +14,11 @@ A row is an item of a JSON list, a line of JSONL or a line of CSV; all three kno
     reference           path of an image of a right edit
     source_group, difficulty, tags
 
-All but the first four are optional, and fields not named here are ignored.
+All but the first four are optional, and fields not named here are ignored: with a warning where one is nearly a field
+that its row lacks.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -26,6 +28,8 @@ from PIL.Image import Image
 from editbench.benchmark.files import Defects, shown
 from editbench.benchmark.rows import parse_category, rows
 from editbench.records import Category, Language, Pair
+
+log = logging.getLogger(__name__)
 
 __all__ = ["load_pairs", "parse_category", "read_sources", "select"]
 
@@ -52,14 +56,18 @@ def load_pairs(
     defects = Defects(path)
     pairs: list[Pair] = []
     seen: dict[str, tuple[int, str]] = {}
+    misspelt: dict[str, str] = {}
     for row in rows(path, images, defects):
         row.check_id(seen)
+        misspelt.update(row.misspelt())
         pair = row.pair(language, known)
         if pair is not None:
             pairs.append(pair)
     if not pairs:
         defects.add_if_none("holds no pair; give it at least one")
     defects.raise_if_any()
+    for name, near in misspelt.items():
+        log.warning("%s: the field %s is ignored; is %s meant?", path, shown(name), near)
     return pairs
 
 

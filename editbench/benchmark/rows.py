@@ -2,6 +2,7 @@
 
 import base64
 import codecs
+import difflib
 import functools
 import hashlib
 import os
@@ -42,6 +43,8 @@ _TEXTS = (
     *(*_ID, *_CATEGORY, *_SOURCE, "reference", "source_group", "difficulty"),
     *(name for languages in _IN_LANGUAGE.values() for names in languages.values() for name in names),
 )
+
+_KNOWN = {*_TEXTS, "tags"}
 
 _MAX_ID_BYTES = 512
 _NOT_TEXT = re.compile("[\0\ud800-\udfff]")
@@ -104,6 +107,13 @@ class Row:
             source_group=self._text("source_group"),
             reference=reference,
         )
+
+    def misspelt(self) -> Iterator[tuple[str, str]]:
+        """Fields that are ignored, each with the known one that it nearly is and that the row lacks."""
+        for name in self._fields:
+            near = _nearest(name)
+            if near is not None and near not in self._fields:
+                yield name, near
 
     def source(self) -> Image | None:
         """The source's pixels; can be asked once, for the base64 text is let go."""
@@ -241,6 +251,14 @@ def rows(path: Path, images: Path | None, defects: Defects) -> Iterator[Row]:
                     defects.add(f"is {kind(fields)}; give an object with the fields of a pair", number)
     except OSError as error:
         defects.add(f"cannot be read ({error.strerror}); make it readable")
+
+
+@functools.lru_cache(1024)
+def _nearest(name: str) -> str | None:
+    """The known field that an unknown one is a letter or two from."""
+    if name in _KNOWN or len(name) > 60:  # comparing takes the square of the length
+        return None
+    return next(iter(difflib.get_close_matches(name, _KNOWN, n=1, cutoff=0.8)), None)
 
 
 def _stem(path: str) -> str:
