@@ -32,12 +32,12 @@ def test_both_pipelines_make_the_same_edit_of_what_was_encoded_beforehand(demo, 
 
     def edit(**prompts):
         call = {"num_inference_steps": 1, "true_cfg_scale": 2.0, "generator": torch.Generator().manual_seed(0)}
-        return np.asarray(pipeline(image=SOURCE, **call, **prompts).images[0])
+        return np.asarray(pipeline(**{"image": SOURCE} | call | prompts).images[0])
 
     ahead = TextAhead(pipeline)
     ahead.encode("a", SOURCE, "Remove the ball.", " ")
     expected = edit(prompt="Remove the ball.", negative_prompt=" ")
-    assert np.array_equal(edit(**ahead.take("a")), expected)
+    assert np.array_equal(edit(**{"image": SOURCE} | ahead.take("a")), expected)
     assert ahead.take("a") == {}
 
 

@@ -104,8 +104,8 @@ def test_the_table_stands_in_for_the_weights_that_it_frees(zero_cond_t):
     assert before - model.num_parameters() == 2 * 2 * (6 * 48 * 48 + 6 * 48)  # blocks × streams × one linear layer
     assert table.num_bytes == 4 * (3 * (2 * 2 * 6 * 48 + 2 * 48) + (2 * 2 * 6 * 48 if zero_cond_t else 0))
     assert distance(Denoiser(model, table, reference)(**given)[0], expected) < ROUNDING
-    with pytest.raises(ValueError, match="none of this run's 3"):
-        Denoiser(model, table, reference)(**given | {"timestep": torch.tensor([0.3])})
+    unknown = Denoiser(model, table, reference)(**given | {"timestep": torch.tensor([0.3])})[0]
+    assert unknown.isnan().all()  # never the vectors of another timestep
 
 
 def demo(**scheduler) -> QwenImageEditPipeline:

@@ -44,13 +44,15 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--steps", type=int, default=2, help="denoising steps, each of them with guidance")
     parser.add_argument("--cold", action="store_true", help="drop the checkpoints from the page cache before a launch")
     parser.add_argument("--edit_only", action="store_true", help="no judge and no checkpoint of it")
+    parser.add_argument("--judge_only", action="store_true", help="every source is its own edit: no checkpoint of one")
     parser.add_argument("--small", action="store_true", help="the demo's models: a rehearsal, its times mean nothing")
     parser.add_argument("--out", type=Path, help="JSON file, written anew after each launch")
     args = parser.parse_args(argv)
     figures = Figures("machine", args.out)
-    makers = {} if args.small else {"editor": _make_editor} | ({} if args.edit_only else {"judge": _make_judge})
-    for name, make in makers.items():
-        figures.add(f"{name}'s checkpoint", _made(args.folder / name, make))
+    makers = {"editor": _make_editor, "judge": _make_judge}
+    left_out = {"editor": args.small or args.judge_only, "judge": args.small or args.edit_only}
+    for name in [name for name in makers if not left_out[name]]:
+        figures.add(f"{name}'s checkpoint", _made(args.folder / name, makers[name]))
     benchmark = _benchmark(args.folder / f"{args.pairs}-pairs", args.pairs)
     found: dict[int, dict[str, Any]] = {}
     for number in args.ranks:
@@ -83,9 +85,13 @@ def _options(args: argparse.Namespace) -> list[Any]:
     if not args.small:
         models = ["--editor", "QwenImageEdit", "--editor.init_args.model", args.folder / "editor"]
         models += ["--judge", "QwenVL", "--judge.init_args.model", args.folder / "judge"]
+    steps: list[Any] = ["--editor.init_args.num_inference_steps", args.steps]
+    if args.judge_only:
+        steps = ["--editor", "Unchanged"]
     return [
         *models,
-        *("--editor.init_args.num_inference_steps", args.steps, "--batch_size", _JUDGE_BATCH),
+        *steps,
+        *("--batch_size", _JUDGE_BATCH),
         *("--expected", "true", "--rubric", "digit-1", "--max_failures", args.pairs),
     ]
 

@@ -1,6 +1,7 @@
 """What an edit takes around its denoiser, and how much of the edit stage the GPU waits."""
 
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from editbench.edit_stage import edit
 from editbench.editors import QwenImageEdit
 from editbench.editors.ahead import TextAhead
 from editbench.one_frame import one_frame
-from editbench.records import CATEGORIES, Edit
+from editbench.records import CATEGORIES, Edit, Pair
 from editbench.run_dir import RunDir, read_records
 from editbench.world import World
 
@@ -53,6 +54,8 @@ def autoencoder(vae: Any, device: str, *, small: bool) -> dict[str, Any]:
 class _Loaded(QwenImageEdit):
     """An editor around a pipeline that is there already."""
 
+    first_done_ns: int = 0
+
     def take(self, pipeline: Any, *, fast: bool) -> None:
         self._pipeline = pipeline
         self._is_fast, self._ahead = fast, TextAhead(pipeline) if fast else None
@@ -60,12 +63,17 @@ class _Loaded(QwenImageEdit):
     def load(self, world: World) -> str:
         return world.claim_device()
 
+    def edit(self, pair: Pair, source: Image.Image, seed: int) -> Image.Image:
+        image = super().edit(pair, source, seed)
+        self.first_done_ns = self.first_done_ns or time.time_ns()
+        return image
+
 
 def stage(pipeline: Any, device: str, steps: int, num_images: int, *, fast: bool = False) -> dict[str, Any]:
     """Run the edit stage on some of the demo's pairs, 1024² and with guidance, and see how long the GPU had no work.
 
-    `fast` does all that an editor does with the fast denoiser, which the pipeline has already. `idle` is the share of
-    the time between the first and the last kernel in which none ran, as a profiler saw it.
+    `fast` does all that an editor does with the fast denoiser, which the pipeline has already. What `idle` means says
+    `_idle`.
     """
     editor = _Loaded(num_inference_steps=steps)
     editor.take(pipeline, fast=fast)
@@ -79,25 +87,38 @@ def stage(pipeline: Any, device: str, steps: int, num_images: int, *, fast: bool
             edit(config, World())
             torch.cuda.synchronize()
         rows = read_records(RunDir(config.the_run).manifest, Edit)
-    span_s, busy_s = _busy(profile)
     return {
-        "image_s": span_s / num_images,
-        "idle": 1 - busy_s / span_s,
+        "image_s": (figures := _idle(profile, editor.first_done_ns)).pop("span_s") / num_images,
+        **figures,
         "call_s": [row.duration_s for row in rows],
         "errors": [row.error for row in rows if row.error],
     }
 
 
-def _busy(profile: Any) -> tuple[float, float]:
-    """Seconds between the first and the last thing that the GPU did, and how many of them it did something."""
+def _idle(profile: Any, first_done_ns: int) -> dict[str, float]:
+    """What a profiler saw of the GPU's time between its first and its last kernel.
+
+    `image_s` is an image's share of it, `idle` the share in which no kernel ran: microseconds between two kernels of a
+    forward count. `idle_later` is the same from the first image's end on, and `waiting_later` of that only pauses of
+    more than 50 microseconds, in which the GPU had nothing to do rather than was changing over.
+    """
     events = profile.profiler.kineto_results.events()  # raw: the public list takes minutes to build for long runs
     spans = sorted(
         (event.start_ns(), event.start_ns() + event.duration_ns())
         for event in events
         if event.device_type() == torch.profiler.DeviceType.CUDA
     )
-    busy, end = 0, spans[0][0]
+    pauses: list[tuple[int, int]] = []
+    end = spans[0][0]
     for start, stop in spans:
-        busy += max(0, stop - max(start, end))
+        if start > end:
+            pauses.append((end, start - end))
         end = max(end, stop)
-    return (end - spans[0][0]) / 1e9, busy / 1e9
+    begin, all_ns = spans[0][0], end - spans[0][0]
+    assert begin < first_done_ns, "the profiler's clock is another"
+    later = [length for at, length in pauses if at >= first_done_ns]
+    figures = {"span_s": all_ns / 1e9, "idle": sum(length for _, length in pauses) / all_ns}
+    if first_done_ns < end:
+        figures["idle_later"] = sum(later) / (end - first_done_ns)
+        figures["waiting_later"] = sum(length for length in later if length > 50_000) / (end - first_done_ns)
+    return figures

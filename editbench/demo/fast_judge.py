@@ -44,6 +44,14 @@ class FastJudge:
         turns = torch.cat([turns, turns], 1)[None, None].to(on)
         self.cos, self.sin = turns.cos(), turns.sin()
 
+    def compile(self) -> None:
+        """Compile what training spends its time in: the eyes for one number of pictures, the layers for any length."""
+        import torch
+
+        self.see = torch.compile(self.see)
+        for layer in self.model.model.language_model.layers:
+            layer.compile(dynamic=True)
+
     def see(self, pictures: Any) -> tuple[Any, list[Any]]:
         """Pictures, -1 to 1, to tokens (pictures, NUM_TOKENS, width), and the deep ones."""
         import torch.nn.functional as F

@@ -1,4 +1,4 @@
-"""What the three parts of the training share: a clock that survives a restart, a schedule, a checkpoint, a log."""
+"""What the parts of the training share: a clock that survives a restart, a schedule, a checkpoint, a log."""
 
 import json
 import math
@@ -83,6 +83,14 @@ class Session:
 
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
+
+
+def spent_s(part: str, folder: Path) -> float:
+    """What a part's checkpoint says was spent on it, seconds; 0 without one."""
+    import torch
+
+    path = folder / f"{part}.pt"
+    return torch.load(path, map_location="cpu", weights_only=True, mmap=True)["spent_s"] if path.exists() else 0.0
 
 
 def device() -> str:

@@ -146,31 +146,20 @@ def latents_of(vae: Any, tables: Any, on: str, side: int) -> Any:
     return torch.cat(parts)
 
 
-def optimisers_of(holder: Any, on: str) -> list[Any]:
-    """Muon for the layers' matrices, Adam for the rest: embeddings, norms, biases, the first and last layers."""
-    import torch
-
-    learning = {n: p for n, p in holder.named_parameters() if "visual" not in n}
-    inner = [p for n, p in learning.items() if p.ndim == 2 and ("blocks" in n or "layers" in n)]
-    chosen = {id(p) for p in inner}
-    rest = [p for p in learning.values() if id(p) not in chosen]
-    # its updates are scaled to the size of Adam's, so one learning rate serves both
-    muon = torch.optim.Muon(inner, lr=1e-3, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
-    return [muon, torch.optim.AdamW(rest, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01, fused=on == "cuda")]
-
-
 def train(
     folder: Path, *, total_s: float, call_s: float, batch: int = 128, num_edits: int = 32000, side: int = 1024
 ) -> bool:
     """Train, or go on; True when it is finished. The weights, averaged over the last steps, are written either way."""
     import torch
 
+    from editbench.demo.muon import optimisers_of
+
+    session = Session("editor", folder, total_s=total_s, call_s=call_s, learning_rate=1.2e-3)
     data = bank.fill(0, num_edits, all_results=False)
     tested = bank.fill(EVALUATION_SEEDS + 10**6, 96 if side == 1024 else 8, all_results=True)
     on = device()
     torch.manual_seed(0)
     tokenizer = train_tokenizer()
-    session = Session("editor", folder, total_s=total_s, call_s=call_s, learning_rate=1.2e-3)
     vae = train_vae.load(folder, on)
     tables = torch.from_numpy(data.tables)
     made: list[Any] = []
@@ -192,8 +181,9 @@ def train(
     for name, model in holder.items():
         if (folder / f"{name}.start.pt").exists():
             model.load_state_dict(torch.load(folder / f"{name}.start.pt", map_location=on, weights_only=True))
-    parameters = [p for n, p in holder.named_parameters() if "visual" not in n]
-    optimisers = optimisers_of(holder, on)
+    learning = {name: p for name, p in holder.named_parameters() if "visual" not in name}
+    parameters = list(learning.values())
+    optimisers = optimisers_of(learning.items(), fused=on == "cuda")
     means = torch.nn.ParameterList([parameter.detach().clone() for parameter in parameters])
     state = {"holder": holder, "means": means, "muon": optimisers[0], "adam": optimisers[1]}
     session.restore(**state)
@@ -221,6 +211,15 @@ def train(
         swap()
         return figures
 
+    def keep() -> None:
+        session.save(**state)
+        swap()
+        for name, model in holder.items():
+            weights = {key: value.to(torch.bfloat16) for key, value in model.state_dict().items()}
+            torch.save(weights, folder / f"{name}.new")
+            (folder / f"{name}.new").replace(folder / f"{name}.weights.pt")
+        swap()
+
     while session.goes_on:
         rows, ids = prompts.draw(rng, batch)
         rows = (rows % len(source)).to(on, non_blocking=True)
@@ -245,12 +244,8 @@ def train(
         if session.step % 1000 == 0:
             figures = measure() if session.step % 5000 == 0 else {}
             session.log(loss=float(loss.detach()), **figures)
-    session.save(**state)
-    swap()
-    for name, model in holder.items():
-        weights = {key: value.to(torch.bfloat16) for key, value in model.state_dict().items()}
-        torch.save(weights, folder / f"{name}.weights.pt")
-    swap()
+            keep()
+    keep()
     session.log(**measure())
     return session.progress >= 1
 

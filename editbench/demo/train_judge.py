@@ -1,7 +1,6 @@
-"""Part three: the judge learns the brief rubric from drawn results, right and wrong, whose worth is known.
+"""The judge learns the brief rubric from drawn results, right and wrong, whose worth is known.
 
-On a GPU its eyes learn too, on pictures drawn for each batch. On a CPU the eyes of `judge.start.pt` stay as they are,
-and their tokens are made once.
+Its eyes learn first, alone, to say what is where in a picture: comparing two needs something to compare.
 """
 
 from pathlib import Path
@@ -35,16 +34,8 @@ KIND_SHARES = (2.0, 1.0, 1.0, 1.0, 1.2, 0.5)
 class Lessons:
     """Batches of one category and one language: prompts with replies, and what the eyes say of both pictures."""
 
-    def __init__(self, data: bank.Bank, fast: FastJudge, tokenizer: Any, on: str, *, keep: bool) -> None:
-        """Take a bank.
-
-        Args:
-            data: with all results.
-            fast: the judge.
-            tokenizer: its own.
-            on: the device.
-            keep: make every picture's tokens now, because the eyes won't learn.
-        """
+    def __init__(self, data: bank.Bank, fast: FastJudge, tokenizer: Any, on: str) -> None:
+        """Take a bank with all results, the judge and its tokenizer."""
         import torch
 
         self.data, self.fast, self.on = data, fast, on
@@ -52,19 +43,6 @@ class Lessons:
         self.tables, self.labels = torch.from_numpy(data.tables).to(on), torch.from_numpy(data.labels).to(on)
         self.worths = torch.tensor([TRUTH[name] for name in RESULTS])
         self.rough: tuple[Any, Any, Any] | None = None
-        self.kept: tuple[Any, Any, Any] | None = None
-        if keep:
-            small, tokens, deep = [], [], []
-            flat = self.tables.flatten(0, 1)
-            with torch.no_grad():
-                for rows in bank.batches(len(flat), 64):
-                    pictures = paint_fast(flat[rows], JUDGE_PIXELS)
-                    seen, below = fast.see(pictures * 2 - 1)
-                    small.append(torch.nn.functional.avg_pool2d(pictures, 4).half())
-                    tokens.append(seen.half())
-                    deep.append(below[0].half())
-            shape = (-1, 1 + len(RESULTS))
-            self.kept = tuple(torch.cat(x).unflatten(0, shape) for x in (small, tokens, deep))  # type: ignore[assignment]
 
     def add_rough(self, rough: tuple[Any, Any, Any]) -> None:
         """Show rough pictures too: their edits' rows, the pictures, their worth."""
@@ -75,25 +53,14 @@ class Lessons:
         self.rough_of = [(of == category).nonzero()[:, 0] for category in range(len(CATEGORIES))]
 
     def see(self, at: Any, kinds: Any, rough: Any = None) -> dict[str, Any]:
-        """Both pictures of these rows, small or whole, and their tokens; the first ones' second picture is rough."""
+        """Both pictures of these rows and their tokens; the first ones' second picture is rough."""
         import torch
 
-        if self.kept is not None:
-            small, tokens, deep = self.kept
-            pairs = [torch.cat([x[at, 0], x[at, kinds]]).float() for x in (tokens, deep)]
-            return {
-                "before": small[at, 0].float(),
-                "after": small[at, kinds].float(),
-                "tokens": pairs[0],
-                "deep": pairs[1:],
-            }
         before, after = paint_fast(self.tables[at, 0], JUDGE_PIXELS), paint_fast(self.tables[at, kinds], JUDGE_PIXELS)
         if rough is not None:
             after[: len(rough)] = rough
         clean = after
-        grain = 0.03 * torch.rand(len(at), 1, 1, 1, device=self.on)
-        after = after + grain * torch.randn_like(after) + 0.015 * torch.randn(len(at), 3, 1, 1, device=self.on)
-        tokens, deep = self.fast.see(torch.cat([before, after]) * 2 - 1)
+        tokens, deep = self.fast.see(torch.cat([before, grainy(after)]) * 2 - 1)
         return {"before": before, "after": clean, "tokens": tokens, "deep": deep}
 
     def draw(self, rng: Random, category: int, language: Language, batch: int) -> dict[str, Any]:
@@ -117,8 +84,17 @@ class Lessons:
         return {**seen, **labels, "ids": ids, "starts": starts, "num_rough": num_rough}
 
 
-def loss_of(fast: FastJudge, heads: Any, item: dict[str, Any], *, eyes: bool) -> tuple[Any, dict[str, Any]]:
-    """The reply's loss and the helpers'; `eyes`: whether the eyes learn."""
+def grainy(pictures: Any) -> Any:
+    """Pictures with noise and a cast of colour, as much as an editor's autoencoder leaves."""
+    import torch
+
+    grain = 0.03 * torch.rand(len(pictures), 1, 1, 1, device=pictures.device)
+    cast = 0.015 * torch.randn(len(pictures), 3, 1, 1, device=pictures.device)
+    return pictures + grain * torch.randn_like(pictures) + cast
+
+
+def loss_of(fast: FastJudge, heads: Any, item: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The reply's loss and the helpers'."""
     import torch
     import torch.nn.functional as F
 
@@ -137,12 +113,9 @@ def loss_of(fast: FastJudge, heads: Any, item: dict[str, Any], *, eyes: bool) ->
             heads, said[free:, 0], item["before_is"][free:], item["after_is"][free:], item["kinds"][free:]
         ),
     }
-    loss = parts["reply"] + parts["cells"] + 0.3 * parts["difference"]
-    if eyes:
-        known = torch.cat([item["before_is"], item["after_is"][free:]])
-        parts["pictures"] = picture_loss(heads, torch.cat([tokens[:n], tokens[n + free :]]), known)
-        loss = loss + 0.5 * parts["pictures"]
-    return loss, parts
+    known = torch.cat([item["before_is"], item["after_is"][free:]])
+    parts["pictures"] = picture_loss(heads, torch.cat([tokens[:n], tokens[n + free :]]), known)
+    return parts["reply"] + parts["cells"] + 0.3 * parts["difference"] + 0.5 * parts["pictures"], parts
 
 
 def answers(lessons: Lessons, rows: list[int], kind: int, category: int, language: Language) -> tuple[Any, Any]:
@@ -152,7 +125,7 @@ def answers(lessons: Lessons, rows: list[int], kind: int, category: int, languag
     fast, asker = lessons.fast, lessons.asker
     replies: list[list[int]] = [[] for _ in rows]
     at = torch.tensor(rows, device=lessons.on)
-    with torch.no_grad(), mixed(lessons.on):
+    with torch.no_grad(), mixed(lessons.on), torch.compiler.set_stance("force_eager"):
         seen = lessons.see(at, torch.full_like(at, 1 + kind))
         for _ in range(4):
             ids, starts = asker.ids(rows, category, language, [[*reply, 0] for reply in replies])
@@ -183,63 +156,104 @@ def measure(lessons: Lessons) -> dict[str, float]:
     return figures
 
 
+def train_eyes(folder: Path, *, total_s: float, call_s: float, batch: int = 512, num_edits: int = 12000) -> bool:
+    """Train the eyes alone, or go on; True when it is finished and `judge.start.pt` is written, ready to compare."""
+    import torch
+
+    from editbench.demo.muon import optimisers_of
+
+    session = Session("eyes", folder, total_s=total_s, call_s=call_s, learning_rate=1.5e-3)
+    on = device()
+    data = bank.fill(10**6, num_edits, all_results=True)
+    tables = torch.from_numpy(data.tables.reshape(-1, *data.tables.shape[2:])).to(on)
+    labels = torch.from_numpy(data.labels.reshape(-1, data.labels.shape[-1])).to(on)
+    torch.manual_seed(session.step)
+    tokenizer = train_tokenizer()
+    model = build_judge(tokenizer).to(on)
+    fast = FastJudge(model, tokenizer, on)
+    heads = helpers(model.config.text_config.hidden_size).to(on)
+    holder = torch.nn.ModuleDict({"judge": model, "heads": heads})
+    optimisers = optimisers_of(
+        [(n, p) for n, p in holder.named_parameters() if "visual" in n or "heads" in n], fused=on == "cuda"
+    )
+    session.restore(holder=holder, muon=optimisers[0], adam=optimisers[1])
+    if on == "cuda":
+        fast.compile()
+    while session.goes_on:
+        for optimiser in optimisers:
+            session.schedule(optimiser, warmup=100)
+        rows = torch.randint(len(tables), (batch,), device=on)
+        with mixed(on):
+            loss = picture_loss(
+                heads, fast.see(grainy(paint_fast(tables[rows], JUDGE_PIXELS)) * 2 - 1)[0], labels[rows]
+            )
+        holder.zero_grad()
+        loss.backward()
+        for optimiser in optimisers:
+            optimiser.step()
+        session.step += 1
+        if session.step % 250 == 0:
+            session.log(pictures=float(loss.detach()))
+    session.save(holder=holder, muon=optimisers[0], adam=optimisers[1])
+    if session.progress < 1:
+        return False
+    with torch.no_grad():
+        start_comparing(fast, fast.see(paint_fast(tables[:200], JUDGE_PIXELS) * 2 - 1)[0])
+    torch.save(model.state_dict(), folder / "judge.start.pt")
+    return True
+
+
 def train(
     folder: Path, *, total_s: float, call_s: float, batch: int = 256, num_edits: int = 40000, rough: int = 2000
 ) -> bool:
     """Train, or go on; True when it is finished and `judge.weights.pt` is written."""
     import torch
 
-    on = device()
-    start = folder / "judge.start.pt"
-    eyes = on == "cuda" or not start.exists()
-    if not eyes:
-        batch, num_edits, rough = 16, min(num_edits, 2400), 0
     session = Session("judge", folder, total_s=total_s, call_s=call_s, learning_rate=1e-3)
+    on = device()
     data = bank.fill(10**6, num_edits, all_results=True)
-    tested = bank.fill(EVALUATION_SEEDS + 10**6, 200 if eyes and num_edits > 1000 else 60, all_results=True)
+    tested = bank.fill(EVALUATION_SEEDS + 10**6, min(200, num_edits), all_results=True)
     torch.manual_seed(session.step)
     torch.backends.cuda.matmul.allow_tf32 = True
     tokenizer = train_tokenizer()
     model = build_judge(tokenizer).to(on)
-    if start.exists():
-        model.load_state_dict(torch.load(start, map_location=on, weights_only=True))
-    model.model.visual.requires_grad_(eyes)
+    model.load_state_dict(torch.load(folder / "judge.start.pt", map_location=on, weights_only=True))
     fast = FastJudge(model, tokenizer, on)
-    lessons = Lessons(data, fast, tokenizer, on, keep=not eyes)
-    held_out = Lessons(tested, fast, tokenizer, on, keep=not eyes)
-    if not start.exists():
-        with torch.no_grad():
-            some = fast.see(paint_fast(lessons.tables[:200, 0], JUDGE_PIXELS) * 2 - 1)[0]
-        start_comparing(fast, some)
+    lessons = Lessons(data, fast, tokenizer, on)
+    held_out = Lessons(tested, fast, tokenizer, on)
     heads = helpers(model.config.text_config.hidden_size).to(on)
     holder = torch.nn.ModuleDict({"judge": model, "heads": heads})
-    learning = [parameter for parameter in holder.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.AdamW(learning, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.05, fused=on == "cuda")
-    session.restore(holder=holder, optimiser=optimiser)
+    # Muon unlearns the comparison that it starts from: right was above wrong in 0.15 after 500 steps, not in 0.43
+    optimiser = torch.optim.AdamW(
+        holder.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=0.05, fused=on == "cuda"
+    )
+    state = {"holder": holder, "adam": optimiser}
+    session.restore(**state)
     if rough:
         side = 1024 if num_edits > 1000 else 256
         lessons.add_rough(rough_pictures(folder, data, torch.from_numpy(data.tables), on, rough, side))
-    session.log(parameters=sum(p.numel() for p in model.parameters()), edits=num_edits, rough=2 * rough, eyes=eyes)
+    session.log(parameters=sum(p.numel() for p in model.parameters()), edits=num_edits, rough=2 * rough)
+    if on == "cuda":
+        fast.compile()
     rng = Random(session.step)
     while session.goes_on:
         session.schedule(optimiser, warmup=100)
-        optimiser.zero_grad()
+        holder.zero_grad()
         parts: dict[str, Any] = {}
         for category in rng.sample(range(len(CATEGORIES)), 2):
             item = lessons.draw(rng, category, rng.choice(LANGUAGES), batch)
             with mixed(on):
-                loss, parts = loss_of(fast, heads, item, eyes=eyes)
+                loss, parts = loss_of(fast, heads, item)
             (loss / 2).backward()
-        torch.nn.utils.clip_grad_norm_(learning, 1.0)
+        torch.nn.utils.clip_grad_norm_(holder.parameters(), 1.0)
         optimiser.step()
         session.step += 1
-        every = 250 if eyes else 50
-        if session.step % every == 0:
-            figures = measure(held_out) if session.step % (4 * every) == 0 else {}
+        if session.step % 250 == 0:
+            figures = measure(held_out) if session.step % 1000 == 0 else {}
             session.log(**{name: float(value.detach()) for name, value in parts.items()}, **figures)
             if figures:
-                session.save(holder=holder, optimiser=optimiser)
-    session.save(holder=holder, optimiser=optimiser)
+                session.save(**state)
+    session.save(**state)
     if session.progress < 1:
         return False
     weights = {name: value.to(torch.bfloat16) for name, value in model.state_dict().items()}

@@ -102,6 +102,13 @@ def train(
     """Train, or go on; True when it is finished and `vae.weights.pt` is written."""
     import torch
 
+    session = Session(
+        "decoder" if decoder_only else "vae",
+        folder,
+        total_s=total_s,
+        call_s=call_s,
+        learning_rate=1.5e-3 if decoder_only else 3e-3,
+    )
     data = bank.fill(0, num_edits, all_results=True)
     on = device()
     # every picture an editor might hand in, right or wrong
@@ -117,13 +124,6 @@ def train(
         vae.quant_conv.requires_grad_(False)
     parameters = [parameter for parameter in vae.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=1e-3, betas=(0.9, 0.98), weight_decay=1e-4, fused=on == "cuda")
-    session = Session(
-        "decoder" if decoder_only else "vae",
-        folder,
-        total_s=total_s,
-        call_s=call_s,
-        learning_rate=1.5e-3 if decoder_only else 3e-3,
-    )
     if not session.restore(vae=vae, optimiser=optimiser) and start.exists():
         vae.load_state_dict(torch.load(start, map_location=on, weights_only=True))
     session.log(parameters=sum(p.numel() for p in vae.parameters()), pictures=len(tables))

@@ -27,6 +27,8 @@ class TextAhead:
 
         shown = self._as_the_encoder_sees(source)
         arguments: dict[str, Any] = {"prompt": None, "negative_prompt": None}
+        if not isinstance(shown, list) and self._as_the_encoder_sees(shown).size == shown.size:
+            arguments["image"] = shown  # the pipeline would scale the source to just this, and leaves this as it is
         with torch.no_grad(), torch.cuda.stream(self._stream):
             for prefix, text in (("", prompt), ("negative_", negative_prompt)):
                 if text is not None:
@@ -39,13 +41,15 @@ class TextAhead:
         self._encoded[name] = arguments
 
     def take(self, name: str) -> dict[str, Any]:
-        """The arguments that stand for prompt and negative prompt in the pipeline's call; empty if not encoded."""
+        """What stands for picture, prompt and negative prompt in the pipeline's call; empty if not encoded."""
         import torch
 
         arguments = self._encoded.pop(name, {})
         if self._stream is not None:
             for value in arguments.values():
-                if value is not None:  # or the side stream could be given its memory while the denoiser still reads
+                if isinstance(
+                    value, torch.Tensor
+                ):  # or the side stream could be given its memory while the denoiser still reads
                     value.record_stream(torch.cuda.current_stream())
         return arguments
 

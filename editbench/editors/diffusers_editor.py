@@ -11,7 +11,7 @@ from PIL.Image import Image
 from editbench.checkpoints import check_checkpoint, loading, locate, model_name
 from editbench.editors import lossy
 from editbench.editors.ahead import TextAhead
-from editbench.editors.editor import Editor, EditRefused
+from editbench.editors.editor import EditFailed, Editor, EditRefused
 from editbench.editors.offload import Offload, choose, component_bytes, told
 from editbench.errors import UsageError
 from editbench.one_frame import one_frame
@@ -137,6 +137,9 @@ class Diffusers(Editor):
         """Arguments of the call that `prepare` made, in place of the plain ones."""
         return {}
 
+    def _refuse(self, source: Image) -> None:
+        """Raise `EditFailed` for a source that this editor can't take."""
+
     def _speed_up(self, world: World, offload: Offload) -> None:
         """Do what makes this pipeline faster without changing what it computes, between its weights and its hooks."""
 
@@ -148,10 +151,10 @@ class Diffusers(Editor):
         """One call of the pipeline, its noise drawn on the CPU so that it is the same on every GPU."""
         import torch
 
+        self._refuse(source)
         output = self._pipeline(
-            image=source,
             generator=torch.Generator("cpu").manual_seed(seed),
-            **{"prompt": pair.instruction} | self.call_arguments() | self._prepared(pair),
+            **{"image": source, "prompt": pair.instruction} | self.call_arguments() | self._prepared(pair),
         )
         if any(getattr(output, "nsfw_content_detected", None) or ()):
             raise EditRefused("refused: the pipeline's safety checker blanked the image")
@@ -215,13 +218,19 @@ class QwenImageEdit(Diffusers):
         if offload == "none":
             self._ahead = TextAhead(self._pipeline)
 
+    def _refuse(self, source: Image) -> None:
+        from editbench.fast import WIDEST
+
+        if self._is_fast and max(source.size) > WIDEST * min(source.size):
+            raise EditFailed(f"the source is longer than {WIDEST} to 1; `fast: false` edits it, in more time")
+
     def _picture(self, images: Any) -> Image:
         """Rounded to 8 bits on the device, as diffusers does it on the host while the device has nothing to do."""
         if not self._is_fast:
             return super()._picture(images)
         from PIL.Image import fromarray
 
-        levels = (images[0].float() * 255).round().byte().permute(1, 2, 0)
+        levels = (images[0].float().nan_to_num() * 255).round().byte().permute(1, 2, 0)
         return fromarray(levels.cpu().numpy())
 
     def prepare(self, pair: Pair, source: Image) -> None:

@@ -79,7 +79,7 @@ class Table:
         values = torch.unique(timesteps)
         self._blocks, self._last = compute(model, values)
         self._clean = compute(model, values.new_zeros(1))[0][0] if model.zero_cond_t else None
-        self._place = {value: place for place, value in enumerate(values.tolist())}
+        self._values = values.float()
         for block in model.transformer_blocks:
             block.img_mod = block.txt_mod = torch.nn.Identity()
 
@@ -89,13 +89,12 @@ class Table:
         return sum(part.nbytes for part in (self._blocks, self._last, self._clean) if part is not None)
 
     def __call__(self, timestep: Tensor) -> Modulation:
-        """Of a timestep, a tensor of one element in the model's dtype; waits for the device to tell its value.
+        """Of a timestep, a tensor of one element in the model's dtype; NaN for one that the table was not made for.
 
-        Raises:
-            ValueError: a timestep that the table was not made for.
+        It is looked up on the device: to ask for its value would hold up every forward until the one before is done.
         """
-        value = timestep.item()
-        place = self._place.get(value)
-        if place is None:
-            raise ValueError(f"timestep {value} is none of this run's {len(self._place)}: switch `fast` off for it")
-        return at(self._blocks[place], self._last[place], self._clean)
+        wanted = timestep.float().reshape(1)
+        place = torch.searchsorted(self._values, wanted).clamp(max=len(self._values) - 1)
+        is_known = self._values[place] == wanted
+        blocks, last = (part.index_select(0, place)[0] for part in (self._blocks, self._last))
+        return at(torch.where(is_known, blocks, torch.nan), torch.where(is_known, last, torch.nan), self._clean)

@@ -14,7 +14,8 @@ from editbench.fast.modulation import Live, Table
 
 log = logging.getLogger(__name__)
 _PIPELINES = ("QwenImageEditPipeline", "QwenImageEditPlusPipeline")
-_WIDEST = 16  # width over height, of the pictures whose timesteps are known beforehand
+WIDEST = 16
+"""Longer side over shorter, of the pictures whose timesteps are known beforehand."""
 
 
 def why_not(pipeline: Any) -> str | None:
@@ -81,7 +82,7 @@ def reachable_timesteps(pipeline: Any, num_inference_steps: int, call: Mapping[s
     from diffusers.pipelines.qwenimage.pipeline_qwenimage_edit import calculate_dimensions, calculate_shift
 
     multiple = pipeline.vae_scale_factor * 2
-    ratios = np.exp(np.linspace(-np.log(_WIDEST), np.log(_WIDEST), 20001))
+    ratios = np.exp(np.linspace(-np.log(WIDEST), np.log(WIDEST), 20001))
     sizes = {calculate_dimensions(1024 * 1024, ratio)[:2] for ratio in ratios}
     lengths = {
         ((call.get("width") or width) // multiple) * ((call.get("height") or height) // multiple)
