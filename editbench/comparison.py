@@ -40,7 +40,8 @@ class Difference:
     p_corrected: float | None = None
     """By Holm over the family: all pairs of runs, overall or by category."""
     smallest_shown: float | None
-    """The smallest true difference that so many pairs show with a chance of `POWER`; None below `MIN_GROUPS`."""
+    """The smallest true difference that so many pairs show with a chance of `POWER`; None below `MIN_GROUPS`, and
+    where all differences are equal."""
 
     @property
     def shown(self) -> bool:
@@ -173,7 +174,8 @@ def _smallest_shown(steps: Sequence[float], groups: Sequence[str]) -> float | No
 
     error = standard_error(steps, groups)
     freedom = len(set(groups)) - 1
-    return None if error is None else float(stats.t.ppf([1 - ALPHA / 2, POWER], freedom).sum()) * error
+    # no error at all: equal differences say nothing of how they would vary
+    return None if not error else float(stats.t.ppf([1 - ALPHA / 2, POWER], freedom).sum()) * error
 
 
 def _matches(runs: Sequence[RunRecords]) -> Iterator[tuple[RunRecords, RunRecords]]:

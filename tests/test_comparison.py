@@ -80,6 +80,11 @@ def test_a_run_can_not_win_by_failing():
     assert found.winner is None
 
 
+def test_differences_that_are_all_equal_claim_no_certainty():
+    found = difference([1.0] * 10, [9.0] * 10, NAMES)
+    assert (found.interval, found.interval_note, found.smallest_shown) == (None, "all are equal", None)
+
+
 def test_fewer_than_eight_sources_are_too_few_to_compare():
     (found,) = compare([named("a", [1.0] * 7), named("b", [9.0] * 7)])
     assert found.overall.mean == 8.0

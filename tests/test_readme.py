@@ -5,8 +5,10 @@ import shlex
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageOps
 
 from editbench.options import parse
+from tests.conftest import rows, start
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = ("edit.py", "score.py", "report.py", "launch.sh")
@@ -40,3 +42,17 @@ def test_the_first_two_commands_are_the_demo_and_the_tests():
 
 def test_ci_calls_the_readmes_test_command():
     assert (ROOT / ".ci" / "run").read_text().splitlines()[-1] == "pytest"
+
+
+def test_the_editor_and_the_judge_of_contributing_work_as_they_stand(dots, tmp_path, monkeypatch):
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (line,) = re.findall(r"PYTHONPATH=folder/of/it bash launch.sh --run runs/mine (.*)", text)
+    (tmp_path / "my_models.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    run = tmp_path / "run"
+    for script in ("edit.py", "score.py"):
+        start(script, "--benchmark", dots, "--run", run, *shlex.split(line))
+    assert {score["value"] for score in rows(run / "scores" / "Constant.jsonl")} == {5.0}
+    source, edited = (Image.open(run / folder / "dot01.png") for folder in ("sources", "images"))
+    assert edited.tobytes() == ImageOps.flip(source).tobytes()
