@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["RUBRICS", "WORDINGS", "JudgeSees", "Question", "Reading", "Rubric", "is_settled", "quote"]
 
 JudgeSees = Literal["all", "edit"]
-"""`all`: source, edited image, instruction, and the rationale where there is one; `edit`: the mission's own form,
+"""`all`: source, edited image, instruction, and the rationale where there is one; `edit`: the short form,
 edited image and instruction."""
 
 WORDINGS: dict[Language, Wording] = {"en": ENGLISH, "zh": CHINESE}
@@ -178,5 +178,5 @@ RUBRICS: dict[str, Rubric] = {
         ),
     )
 }
-"""By name: `aspects-1` is the mission's detailed form, `brief-1` a line of text for small judges and quick looks;
+"""By name: `aspects-1` is the detailed form, `brief-1` a line of text for small judges and quick looks;
 `digit-1` and `brief-digit-1` ask the same for one digit, from 0 to 9."""

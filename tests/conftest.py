@@ -38,7 +38,7 @@ def photo(name: str) -> bytes:
 
 @pytest.fixture(scope="session")
 def photos_json(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four photographs in the mission's own format."""
+    """Four photographs as a list with the images inside."""
     path = tmp_path_factory.mktemp("json") / "photos.json"
     rows = [
         {

@@ -33,7 +33,7 @@ DOT = dot()
 
 
 def item(number: int = 0, **changes: Any) -> dict[str, Any]:
-    """An item as the mission has it; a change to None leaves the field out."""
+    """An item of a list with images inside; a change to None leaves the field out."""
     whole = {
         "subset": "物理",
         "original_description": "一个点",
@@ -88,7 +88,7 @@ def only(path: Path, **options: Any) -> str:
 # ---- what a sound file gives
 
 
-def test_a_mission_item_becomes_a_pair_in_the_language_asked_for(tmp_path):
+def test_an_item_with_its_image_inside_becomes_a_pair_in_the_language_asked_for(tmp_path):
     path = write(tmp_path / "bench.json", [item()])
     whole = {
         "pair_id": "00000_物理_medium",

@@ -20,8 +20,9 @@ from editbench.records import CATEGORIES, Category, Language, Pair
 
 _CHINESE = dict(zip(CATEGORIES, ("物理", "环境", "社会", "因果", "指代"), strict=True))
 
-# In order of preference: the mission's names, then a table's. Bare names are Chinese in the one, English in the other.
-# The mission's `seed` is ignored on purpose: it made the source, and an edit seeded like its source tends to copy it.
+# In order of preference: the names of the JSON list with images inside, then a table's. Bare names are Chinese in the
+# one, English in the other.
+# The list's `seed` is ignored on purpose: it made the source, and an edit seeded like its source tends to copy it.
 _IN_LANGUAGE: dict[str, dict[Language, tuple[str, ...]]] = {
     "instruction": {
         "en": ("edit_instruction_en", "instruction_en", "instruction"),
@@ -57,7 +58,7 @@ class Row:
     def __init__(self, number: int, fields: Fields, path: Path, folder: Path, defects: Defects) -> None:
         self.number = number
         self._fields = fields
-        self._as_mission = path.suffix.lower() == ".json"
+        self._with_images = path.suffix.lower() == ".json"
         self._folder = folder
         self._defects = defects
         self._bad: set[str] = set()
@@ -74,7 +75,7 @@ class Row:
     def check_id(self, seen: dict[str, tuple[int, str]]) -> None:
         """The row has an id, and no row before it has one that some file system takes for the same name."""
         if not self.pair_id:
-            return self._missing(_ID, _ID[self._as_mission], "give the row an id of its own")
+            return self._missing(_ID, _ID[self._with_images], "give the row an id of its own")
         field = next(name for name in _ID if self._fields.get(name))
         if len(self.pair_id.encode(errors="surrogatepass")) > _MAX_ID_BYTES:
             self._wrong(field, f"makes an id of over {_MAX_ID_BYTES} bytes; shorten it")
@@ -131,7 +132,7 @@ class Row:
     def _source_bytes(self) -> tuple[str, bytes | None]:
         name = next((name for name in _SOURCE if self._text(name)), None)
         if name is None:
-            return "", self._missing(_SOURCE, _SOURCE[not self._as_mission], "give the source image")
+            return "", self._missing(_SOURCE, _SOURCE[not self._with_images], "give the source image")
         return name, self._base64(name) if name == "src_img_b64" else self._file(name, self._fields[name])
 
     def _wrong(self, field: str, message: str) -> None:
@@ -154,7 +155,7 @@ class Row:
     def _category(self) -> Category | None:
         text = self._text(*_CATEGORY)
         if text is None:
-            return self._missing(_CATEGORY, _CATEGORY[self._as_mission], f"give one of {', '.join(CATEGORIES)}")
+            return self._missing(_CATEGORY, _CATEGORY[self._with_images], f"give one of {', '.join(CATEGORIES)}")
         try:
             return parse_category(text)
         except ValueError as error:
@@ -166,7 +167,7 @@ class Row:
         if text is None:
             other: Language = "zh" if language == "en" else "en"
             exists = f"it exists in {other}: add it, or use --language {other}" if self._text(*languages[other]) else ""
-            default = languages[language][0 if self._as_mission else -1]
+            default = languages[language][0 if self._with_images else -1]
             self._missing(languages[language], default, exists or f"give the instruction (language {language})")
         return text
 
