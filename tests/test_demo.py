@@ -227,3 +227,24 @@ def test_the_judge_s_replies_are_one_number() -> None:
     pairs = [Pair(pair_id="a", category=edit.category, instruction=edit.en, source_sha256="") for edit in edits]
     replies = ask([(p, s, r, "en") for p, s, r in zip(pairs, sources, rights, strict=True)], JUDGE, "cpu")
     assert all(RUBRICS["brief-1"].read(reply).value is not None for reply in replies), replies
+
+
+def test_muon_steps_many_small_matrices_at_once_as_torch_does_one_by_one() -> None:
+    from editbench.demo.muon import BatchedMuon
+
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(16, 8), (16, 8), (8, 32), (8, 8)]
+    mine, theirs = (
+        [torch.nn.Parameter(torch.randn(shape, generator=generator.manual_seed(1))) for shape in shapes]
+        for _ in range(2)
+    )
+    batched = BatchedMuon(mine, lr=0.01, weight_decay=0.1)
+    stock = torch.optim.Muon(theirs, lr=0.01, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    for _ in range(3):
+        for a, b in zip(mine, theirs, strict=True):
+            a.grad = torch.randn(a.shape, generator=generator)
+            b.grad = a.grad.clone()
+        batched.step()
+        stock.step()
+    for a, b in zip(mine, theirs, strict=True):
+        assert torch.allclose(a, b, atol=1e-4)

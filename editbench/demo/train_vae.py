@@ -102,6 +102,8 @@ def train(
     """Train, or go on; True when it is finished and `vae.weights.pt` is written."""
     import torch
 
+    from editbench.demo.muon import optimisers_of_convolutions
+
     session = Session(
         "decoder" if decoder_only else "vae",
         folder,
@@ -122,9 +124,10 @@ def train(
     if decoder_only:
         vae.encoder.requires_grad_(False)
         vae.quant_conv.requires_grad_(False)
-    parameters = [parameter for parameter in vae.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.AdamW(parameters, lr=1e-3, betas=(0.9, 0.98), weight_decay=1e-4, fused=on == "cuda")
-    if not session.restore(vae=vae, optimiser=optimiser) and start.exists():
+    learning = {name: parameter for name, parameter in vae.named_parameters() if parameter.requires_grad}
+    optimisers = optimisers_of_convolutions(learning.items(), fused=on == "cuda")
+    state = {"vae": vae, "muon": optimisers[0], "adam": optimisers[1]}
+    if not session.restore(**state) and start.exists():
         vae.load_state_dict(torch.load(start, map_location=on, weights_only=True))
     session.log(parameters=sum(p.numel() for p in vae.parameters()), pictures=len(tables))
 
@@ -145,7 +148,8 @@ def train(
             top, left = (int(at) for at in torch.randint(SIDE // 64 + 1, (2,)) * 32)
             images = images[:, :, top : top + SIDE // 2, left : left + SIDE // 2]
         images = images.contiguous(memory_format=torch.channels_last)
-        session.schedule(optimiser)
+        for optimiser in optimisers:
+            session.schedule(optimiser)
         with mixed(on):
             again = through(images, NOISE)
         difference = again - images
@@ -153,10 +157,11 @@ def train(
         around = torch.nn.functional.interpolate(torch.nn.functional.avg_pool2d(images, 64), scale_factor=64.0)
         weight = 1 + 4 * (images - around).abs().mean(1, keepdim=True)
         loss = (weight * (difference.abs() + 2 * difference.square())).mean()
-        optimiser.zero_grad()
+        vae.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
+        torch.nn.utils.clip_grad_norm_(learning.values(), 1.0)
+        for optimiser in optimisers:
+            optimiser.step()
         session.step += 1
         if session.step % 500 == 0:
             with torch.no_grad(), mixed(on):
@@ -164,7 +169,7 @@ def train(
                 error = (through(images, NOISE).clamp(-1, 1) - images).square()
             local = torch.nn.functional.avg_pool2d(error.mean(1, keepdim=True), side // 16).amax((1, 2, 3)).mean()
             session.log(loss=float(loss.detach()), held_out_mse=float(error.mean()), worst_block_mse=float(local))
-    session.save(vae=vae, optimiser=optimiser)
+    session.save(**state)
     if session.progress < 1:
         return False
     if not decoder_only:
