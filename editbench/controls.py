@@ -14,11 +14,11 @@ from pathlib import Path
 import yaml
 from PIL import Image, ImageDraw, ImageFont
 
-from editbench.durable import write_atomic
+from editbench.durable import write_atomic, write_records
 from editbench.errors import UsageError
 from editbench.health import CONTROLS, ControlKind, control_id
 from editbench.images import decode, encode_png
-from editbench.records import CATEGORIES, Edit, Pair, to_lines
+from editbench.records import CATEGORIES, Edit, Pair
 from editbench.run_dir import RunDir, key, sha256
 from editbench.summary import group_of, numbered
 
@@ -70,8 +70,8 @@ def make_controls(run: RunDir, num_pairs: int) -> RunDir:
             path = image.relative_to(made.root).as_posix()
             edits.append(Edit(pair_id=name, image=path, sha256=digest, seed=0, key=key(control=kind, image=digest)))
     write_atomic(made.config, run.config.read_bytes())
-    write_atomic(made.pairs, "".join(to_lines(pairs)).encode())
-    write_atomic(made.manifest, "".join(to_lines(edits)).encode())
+    write_records(made.pairs, pairs)
+    write_records(made.manifest, edits)
     log.info("%s: %d controls of %s.", made.root, len(pairs), numbered(len(sampled), "pair"))
     return made
 

@@ -3,32 +3,28 @@
 import json
 import logging
 import time
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-import yaml
 from PIL.Image import Image
 
-from editbench.benchmark import load_pairs, read_sources, select
-from editbench.config import Config, deciding, differences, to_yaml
+from editbench.benchmark import read_sources
+from editbench.config import Config
 from editbench.console import Tally, start_logging
-from editbench.durable import Part, read_records, write_atomic
-from editbench.editors import EditFailed, Editor, EditRefused
-from editbench.errors import UsageError
+from editbench.durable import Part, write_atomic
+from editbench.edit_plan import STAGE, edit_key, make_plan
+from editbench.editors import EditFailed, EditRefused
 from editbench.faults import empty_cache, is_fatal, is_out_of_memory, reason
 from editbench.images import decode, encode_png
-from editbench.lease import Lease
-from editbench.records import Edit, Pair, to_lines
+from editbench.records import Edit, Pair
 from editbench.redaction import redacted
-from editbench.run_dir import RunDir, environment, key, seed_for, sha256
+from editbench.run_dir import RunDir, environment, seed_for, sha256
 from editbench.watchdog import Watchdog
 from editbench.world import World
 
 log = logging.getLogger(__name__)
-STAGE = "edit"
-_ASKED = ("instruction", "source_sha256", "category", "rationale")
 
 
 def edit(config: Config, world: World) -> int:
@@ -41,117 +37,33 @@ def edit(config: Config, world: World) -> int:
         UsageError: the benchmark, the configuration or the run directory can't be worked with.
     """
     run = RunDir(config.the_run)
+    run.refuse_unwritable()
     start_logging(None if config.check else run.logs, STAGE, world)
     with run.lease(STAGE) as lease:
-        plan = json.loads(world.from_rank_0("plan", lambda: json.dumps(_plan(config, run, lease))))
+        plan = json.loads(world.from_rank_0("plan", lambda: json.dumps(make_plan(config, run, lease))))
         if config.check:
             return 0
-        pairs = {pair.pair_id: pair for pair in run.read_pairs()}
-        todo = [pairs[pair_id] for pair_id in plan["todo"]]
-        if todo:
+        if plan["todo"]:
             with (
-                Tally(world, len(todo), "edit") as tally,
+                Tally(world, len(plan["todo"]), "edit") as tally,
                 run.part(STAGE, plan["launch"], world.rank) as part,
                 Watchdog(config.hang_after_s) as watchdog,
             ):
-                _Share(config, world, run, part, tally, watchdog).edit(todo[world.rank :: world.size])
+                share = _Share(config, world, run, part, tally, watchdog)
+                share.edit(run.pairs_on(plan["todo"][world.rank :: world.size]))
         if world.rank != 0:
             return 0
+        order = [pair.pair_id for pair in run.read_pairs()]
         edits = run.latest(Edit, STAGE, run.manifest)
-        run.merge(edits, pairs, STAGE, run.manifest)
-        return _conclude(config, run, [edits[pair_id] for pair_id in plan["selected"]])
-
-
-def edit_key(pair: Pair, editor: Editor, seed: int) -> str:
-    """What an edit of the pair depends on, hashed; the seed is the pair's own."""
-    return key(source=pair.source_sha256, instruction=pair.instruction, editor=deciding(editor), seed=seed)
-
-
-def _plan(config: Config, run: RunDir, lease: Lease) -> dict[str, Any]:
-    """Rank 0 alone: check everything, write down what the run is about, and list what is left to do."""
-    path = config.the_benchmark
-    if config.benchmark is None and not config.check:
-        log.info("No --benchmark: the embedded demo's pairs are used.")
-    config.editor.check()
-    if not config.check:
-        lease.take()
-    _refuse_another_editor(config, run)
-    before = {pair.pair_id: pair for pair in read_records(run.pairs, Pair)}
-    known = {pair.source_sha256 for pair in before.values()}
-    everything = load_pairs(path, language=config.language, images=config.images, known=known)
-    selected = select(everything, limit=config.limit, categories=config.categories or None)
-    if not selected:
-        raise UsageError(f"--categories {','.join(config.categories)}: {path} has no pair of these")
-    pairs = _with_earlier(run, before.keys(), everything, selected)
-
-    seeds = {pair.pair_id: seed_for(config.seed, pair.pair_id) for pair in pairs}
-    keys = {pair.pair_id: edit_key(pair, config.editor, seeds[pair.pair_id]) for pair in pairs}
-    made = {name: edit for name, edit in run.latest(Edit, STAGE, run.manifest).items() if edit.error is None}
-    done = {name for name, edit in made.items() if edit.key == keys.get(name) and run.has_image(edit)}
-    todo = [pair.pair_id for pair in selected if pair.pair_id not in done]
-    changed = {name for name in made if name in keys and made[name].key != keys[name]}
-    changed |= {pair.pair_id for pair in pairs if pair.pair_id in made and _changed(before.get(pair.pair_id), pair)}
-    if changed and not config.accept_changes:
-        raise UsageError(
-            f"{path} has changed since {run.root} was edited from it: {len(changed)} of {len(made)} finished pairs "
-            f"({', '.join(sorted(changed)[:3])}, …) have another instruction, source, category or rationale now. Give "
-            "it a run of its own (--run), or --accept_changes to make these anew in place of what is there."
-        )
-    if config.check:  # launch.sh checks first, and then edit.py says the rest
-        log.info("%s: checked, %d pairs.", path, len(selected))
-        return {}
-    log.info("%s: %d pairs, %d already edited, %d to do.", path, len(selected), len(selected) - len(todo), len(todo))
-    for pair_id in [name for name in todo if name in made]:
-        why = "the benchmark changed it" if pair_id in changed else "its image is not as recorded"
-        log.info("%s is redone: %s.", pair_id, why)
-    orphans = sum(run.image(name).exists() for name in todo if name not in made)
-    if orphans:
-        log.info("%d images have no record that vouches for them and are made again.", orphans)
-    run.remove_torn()
-    write_atomic(run.config, to_yaml(config).encode())
-    write_atomic(run.pairs, "".join(to_lines(pairs)).encode())
-    lost = run.without_source(done)
-    for pair_id, source in read_sources(path, lost, images=config.images) if lost else ():
-        write_atomic(run.source(pair_id), encode_png(source))
-    return {"launch": run.next_launch(STAGE), "todo": todo, "selected": [pair.pair_id for pair in selected]}
-
-
-def _refuse_another_editor(config: Config, run: RunDir) -> None:
-    """One run holds the edits of one editor, seed and language, or its mean would be of nothing in particular."""
-    if not run.config.exists():
-        return
-    recorded = yaml.safe_load(run.config.read_text())
-    now = {"editor": deciding(config.editor), "seed": config.seed, "language": config.language}
-    before = {name: recorded[name] for name in now}
-    for name in config.editor.neutral:
-        before["editor"]["init_args"].pop(name, None)
-    if found := differences(before, now):
-        raise UsageError(
-            f"{run.root} holds the edits of other settings:\n" + "\n".join(f"  {line}" for line in found) + "\n"
-            "Give these a run of their own (--run), or the same settings to go on with that one."
-        )
-
-
-def _with_earlier(run: RunDir, before: Set[str], everything: Sequence[Pair], selected: Sequence[Pair]) -> list[Pair]:
-    """The selection and what the run held before, in benchmark order: a smaller `--limit` drops nothing."""
-    gone = sorted(before - {pair.pair_id for pair in everything})
-    if gone:
-        raise UsageError(
-            f"{run.root} holds {len(gone)} pairs that this benchmark does not have ({', '.join(gone[:3])}, …): "
-            "it is of another benchmark; give this one a run of its own (--run)"
-        )
-    chosen = before | {pair.pair_id for pair in selected}
-    return [pair for pair in everything if pair.pair_id in chosen]
-
-
-def _changed(before: Pair | None, now: Pair) -> bool:
-    """Whether the editor or the judge would be asked something else than before."""
-    return before is not None and any(getattr(before, name) != getattr(now, name) for name in _ASKED)
+        run.merge(edits, order, STAGE, run.manifest)
+        return _conclude(config, run, [edits[order[line]] for line in plan["selected"]])
 
 
 def _conclude(config: Config, run: RunDir, edits: Sequence[Edit]) -> int:
     failed = [edit for edit in edits if edit.error is not None]
     log.info("%d of %d edited, %d failed: %s", len(edits) - len(failed), len(edits), len(failed), run.manifest)
+    if len(devices := {edit.device for edit in edits if edit.device}) > 1:
+        log.warning("Edited on %s: the last bits of a picture may differ between them.", " and ".join(sorted(devices)))
     if failed:
         log.info("The same command again tries the failed ones again.")
     allowed = len(edits) - 1 if config.max_failures is None else config.max_failures
@@ -164,6 +76,7 @@ class _Share:
     def __init__(self, config: Config, world: World, run: RunDir, part: Part, tally: Tally, watchdog: Watchdog):
         self._config, self._world, self._run, self._part, self._tally = config, world, run, part, tally
         self._watchdog = watchdog
+        self._key = edit_key(config.editor)
         self._device = ""
 
     def edit(self, pairs: Sequence[Pair]) -> None:
@@ -217,9 +130,7 @@ class _Share:
     def _one(self, pair: Pair, source: Image) -> tuple[Edit, Image | None]:
         seed = seed_for(self._config.seed, pair.pair_id)
         editor = self._config.editor
-        edit = Edit(
-            pair_id=pair.pair_id, seed=seed, key=edit_key(pair, editor, seed), device=self._device, modes=editor.modes
-        )
+        edit = Edit(pair_id=pair.pair_id, seed=seed, key=self._key(pair, seed), device=self._device, modes=editor.modes)
         self._watchdog.begin(f"rank {self._world.rank}: {pair.pair_id}")
         start = time.monotonic()
         try:

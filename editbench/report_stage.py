@@ -5,6 +5,7 @@ from pathlib import Path
 
 from editbench.config import Config
 from editbench.console import console, start_logging
+from editbench.durable import refuse_unwritable
 from editbench.errors import UsageError
 from editbench.report import render_table, tell, write_export, write_report
 from editbench.run_dir import RunDir
@@ -32,6 +33,7 @@ def report(config: Config, world: World) -> int:
     out = config.out or (runs[0].root if len(runs) == 1 else _beside(runs))
     if (out / "pairs.jsonl").exists() and out.resolve() not in {run.root.resolve() for run in runs}:
         raise UsageError(f"--out {out} is another run, whose own report would be lost; name a folder of its own")
+    refuse_unwritable(out, out / "plots", out / "thumbnails", *([config.export.parent] if config.export else []))
     content = tell([records for run in runs for records in read_run(run, config.scores, _called(run, runs))])
     page = write_report(content, out, standalone=config.standalone)
     if config.export is not None:

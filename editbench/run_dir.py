@@ -7,14 +7,14 @@ import os
 import re
 import subprocess
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from editbench.durable import Part, R, read_records, write_atomic
+from editbench.durable import Part, R, is_file, read_records, refuse_unwritable, write_atomic, write_records
 from editbench.errors import UsageError
 from editbench.lease import Lease
-from editbench.records import Edit, Pair, Record, to_lines
+from editbench.records import Edit, Pair, Record
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,10 @@ def sha256(data: bytes) -> str:
 
 def key(**parts: Any) -> str:
     """A hash of everything that a result depends on, 32 hexadecimal digits, whatever the order of the names."""
-    return sha256(json.dumps(parts, sort_keys=True, ensure_ascii=True).encode())[:32]
+    return sha256(_to_text(parts).encode())[:32]
+
+
+_to_text = json.JSONEncoder(sort_keys=True, ensure_ascii=True).encode
 
 
 def seed_for(run_seed: int, pair_id: str) -> int:
@@ -59,9 +62,18 @@ class RunDir:
         self.config = root / "config.yaml"
         self.environment = root / "environment.json"
         self.pairs = root / "pairs.jsonl"
+        self.checked = root / "checked.txt"
         self.manifest = root / "manifest.jsonl"
         self.logs = root / "logs"
         self._parts = root / "parts"
+
+    def refuse_unwritable(self) -> None:
+        """See, without writing, that a launch can work here.
+
+        Raises:
+            UsageError: it can't.
+        """
+        refuse_unwritable(self.root, *(self.root / name for name in ("sources", "images", "parts", "scores", "logs")))
 
     @property
     def name(self) -> str:
@@ -74,7 +86,7 @@ class RunDir:
 
     def without_source(self, pair_ids: Iterable[str]) -> set[str]:
         """Those of the pairs whose decoded source image is gone."""
-        there = {path.name for path in (self.root / "sources").glob("*.png")}
+        there = set(_names(self.root / "sources"))
         return {pair_id for pair_id in pair_ids if f"{file_stem(pair_id)}.png" not in there}
 
     def image(self, pair_id: str) -> Path:
@@ -111,29 +123,38 @@ class RunDir:
         Raises:
             UsageError: nothing was edited here yet.
         """
-        pairs = read_records(self.pairs, Pair)
+        pairs = list(read_records(self.pairs, Pair))
         if not pairs:
-            parent = self.root.parent
-            found = sorted(path.parent.name for path in parent.glob("*/pairs.jsonl"))
-            raise UsageError(
-                f"no pairs.jsonl in {self.root}: nothing was edited there yet; runs in {parent}: "
-                f"{', '.join(found) or 'none'}; make one: bash launch.sh --run {self.root}"
-            )
+            raise self.is_empty()
         return pairs
 
+    def is_empty(self) -> UsageError:
+        """Says that nothing was edited here, and which runs there are."""
+        parent = self.root.parent
+        found = sorted(path.parent.name for path in parent.glob("*/pairs.jsonl"))
+        return UsageError(
+            f"no pairs.jsonl in {self.root}: nothing was edited there yet; runs in {parent}: "
+            f"{', '.join(found) or 'none'}; make one: bash launch.sh --run {self.root}"
+        )
+
+    def pairs_on(self, lines: Collection[int]) -> list[Pair]:
+        """The pairs on these lines of a pairs.jsonl that this launch has written, counted from 0, in its order."""
+        wanted = set(lines)
+        with self.pairs.open("rb") as file:
+            return [Pair.from_json(line.decode()) for number, line in enumerate(file) if number in wanted]
+
+    def records(self, kind: type[R], stage: str, merged: Path) -> Iterator[R]:
+        """All that a stage recorded, a pair's newest last: what was merged, then its parts from old to new launches."""
+        for path in (merged, *self._stage_parts(stage)):
+            yield from read_records(path, kind)
+
     def latest(self, kind: type[R], stage: str, merged: Path) -> dict[str, R]:
-        """By pair id, the newest record of a stage: of its merged file, then of its parts from old to new launches."""
-        found = {record.pair_id: record for record in read_records(merged, kind)}
-        for path in self._stage_parts(stage):
-            found |= {record.pair_id: record for record in read_records(path, kind)}
-        return found
+        """By pair id, the newest record of a stage."""
+        return {record.pair_id: record for record in self.records(kind, stage, merged)}
 
     def merge(self, records: Mapping[str, Record], order: Iterable[str], stage: str, merged: Path) -> None:
         """Write the stage's records in the given order to one file, and only then drop its parts."""
-        kept = [records[pair_id] for pair_id in order if pair_id in records]
-        data = "".join(to_lines(kept)).encode()
-        if not merged.exists() or merged.read_bytes() != data:
-            write_atomic(merged, data)
+        write_records(merged, [records[pair_id] for pair_id in order if pair_id in records])
         for path in self._stage_parts(stage):
             path.unlink()
         if self._parts.exists() and not any(self._parts.iterdir()):
@@ -152,13 +173,13 @@ class RunDir:
     def remove_torn(self) -> None:
         """Remove what a crash left of images that were being written; for the launch that holds the edit stage."""
         for folder in ("sources", "images"):
-            for path in (self.root / folder).glob(".*.tmp"):
-                path.unlink(missing_ok=True)
+            for name in _names(self.root / folder):
+                if name.startswith(".") and name.endswith(".tmp"):
+                    (self.root / folder / name).unlink(missing_ok=True)
 
     def write_environment(self, now: Mapping[str, Any]) -> None:
         """Write down what the run is made on; what it was made on before, if that was something else, stays beside."""
-        before: dict[str, Any] = json.loads(self.environment.read_text()) if self.environment.exists() else {}
-        earlier: list[Any] = before.pop("earlier", [])
+        *earlier, before = self.made_on() or [{}]
         if before and before != now:
             changed = sorted(name for name in {**before, **now} if before.get(name) != now.get(name))
             log.warning("%s was made with other %s before: both stand in it.", self.environment, ", ".join(changed))
@@ -166,15 +187,20 @@ class RunDir:
         row = {**now, "earlier": earlier} if earlier else now
         write_atomic(self.environment, json.dumps(row, indent=2).encode())
 
+    def made_on(self) -> list[dict[str, Any]]:
+        """What the run was made on, the last launch's last; empty before anything was loaded."""
+        if not self.environment.exists():
+            return []
+        last: dict[str, Any] = json.loads(self.environment.read_text())
+        return [*last.pop("earlier", []), last]
+
     def has_image(self, edit: Edit) -> bool:
         """Whether the edit's image is there, byte for byte as recorded."""
-        if edit.image is None:
-            return False
-        try:
-            with open(os.path.join(self.root, edit.image), "rb") as file:  # twice as fast as by pathlib
-                return sha256(file.read()) == edit.sha256
-        except FileNotFoundError:
-            return False
+        return edit.image is not None and is_file(f"{self.root}/{edit.image}", edit.sha256)
+
+
+def _names(folder: Path) -> list[str]:
+    return os.listdir(folder) if folder.exists() else []
 
 
 def environment(device_names: Iterable[str]) -> dict[str, Any]:

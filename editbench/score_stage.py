@@ -4,35 +4,31 @@ import json
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from editbench.benchmark import select
 from editbench.config import Config
 from editbench.console import Tally, start_logging
 from editbench.controls import make_controls
-from editbench.durable import Part, write_atomic
+from editbench.durable import Part, read_records
 from editbench.errors import UsageError
 from editbench.faults import empty_cache, is_fatal, is_out_of_memory, reason
 from editbench.images import decode
 from editbench.judges import Reply
-from editbench.lease import Lease
-from editbench.protocol import protocol, refuse_another_protocol, refuse_what_the_judge_lacks, score_key
+from editbench.protocol import protocol, score_key
 from editbench.records import Edit, Failure, Pair, Score
 from editbench.rubric import RUBRICS, Question
 from editbench.run_dir import RunDir, seed_for
+from editbench.score_plan import make_plan
 from editbench.verdict import told, verdict
 from editbench.watchdog import Watchdog
 from editbench.world import World
 
 log = logging.getLogger(__name__)
 
-_TRY_AGAIN: tuple[Failure, ...] = ("out of memory", "error")  # the machine's failures; the judge's own words stand
 _BATCH_BY_GIB = ((24, 2), (48, 4), (80, 8))
 _LARGEST_BATCH = 16
 _MOST_READERS = 8
@@ -71,67 +67,36 @@ def _score(config: Config, world: World) -> int:
     run = RunDir(config.the_run)
     name = config.the_scores
     stage, merged = f"score-{name}", run.scores(name)
-    pairs = {pair.pair_id: pair for pair in run.read_pairs()}
+    if not run.pairs.exists():
+        raise run.is_empty()
+    run.refuse_unwritable()
     start_logging(None if config.check else run.logs, stage, world)
     with run.lease(stage) as lease:
-        plan = json.loads(world.from_rank_0("plan", lambda: json.dumps(_plan(config, run, pairs, name, lease))))
+        plan = json.loads(world.from_rank_0("plan", lambda: json.dumps(make_plan(config, run, name, lease))))
         if config.check:
             return 0
         if plan["todo"]:
-            edits = run.latest(Edit, "edit", run.manifest)
-            tasks = [_task(config, pairs[pair_id], edits[pair_id]) for pair_id in plan["todo"]]
             with (
-                Tally(world, len(tasks), "score") as tally,
+                Tally(world, len(plan["todo"]), "score") as tally,
                 run.part(stage, plan["launch"], world.rank) as part,
                 Watchdog(config.hang_after_s) as watchdog,
             ):
-                _Share(config, world, run, part, tally, watchdog).score(tasks[world.rank :: world.size])
+                share = _Share(config, world, run, part, tally, watchdog)
+                share.score(_tasks(config, run, plan["todo"][world.rank :: world.size]))
         if world.rank != 0:
             return 0
+        order = [pair.pair_id for pair in run.read_pairs()]
         scores = run.latest(Score, stage, merged)
-        run.merge(scores, pairs, stage, merged)
-        return _conclude(config, run, name, [scores[pair_id] for pair_id in pairs if pair_id in scores])
+        run.merge(scores, order, stage, merged)
+        return _conclude(config, run, name, [scores[pair_id] for pair_id in order if pair_id in scores])
 
 
-def _task(config: Config, pair: Pair, edit: Edit) -> Task:
-    return Task(pair=pair, edit=edit, key=score_key(pair, edit, protocol(config)))
-
-
-def _plan(config: Config, run: RunDir, pairs: dict[str, Pair], name: str, lease: Lease) -> dict[str, Any]:
-    """Rank 0 alone: check everything, write down how the scores come about, and list what is left to do."""
-    config.judge.check()
-    refuse_what_the_judge_lacks(config)
-    _refuse_another_benchmark(config, run)
-    refuse_another_protocol(config, run, name)
-    if not config.check:
-        lease.take()
-    edits = run.latest(Edit, "edit", run.manifest)
-    selected = select(list(pairs.values()), limit=config.limit, categories=config.categories or None)
-    tasks = [_task(config, pair, edits[pair.pair_id]) for pair in selected if pair.pair_id in edits]
-    if pairs and not selected:
-        raise UsageError(f"--categories {','.join(config.categories)}: {run.root} has no pair of these")
-    if not tasks:
-        raise UsageError(f"{run.root} has no edits yet; make them: torchrun --nproc_per_node=gpu -- edit.py …")
-    if len(tasks) < len(selected):
-        log.warning("Only %d of %d pairs have been edited; the others can be scored later.", len(tasks), len(selected))
-    before = run.latest(Score, f"score-{name}", run.scores(name))
-    todo = [task.pair.pair_id for task in tasks if not _stands(before.get(task.pair.pair_id), task)]
-    log.info("%s, judge %s: %d edits, %d to score.", run.root, config.judge.name, len(tasks), len(todo))
-    if not config.check:
-        write_atomic(run.protocol(name), yaml.safe_dump(protocol(config), sort_keys=False, allow_unicode=True).encode())
-    return {"launch": run.next_launch(f"score-{name}"), "todo": todo}
-
-
-def _stands(score: Score | None, task: Task) -> bool:
-    return score is not None and score.key == task.key and score.failure not in _TRY_AGAIN
-
-
-def _refuse_another_benchmark(config: Config, run: RunDir) -> None:
-    recorded = yaml.safe_load(run.config.read_text())["benchmark"]
-    if config.benchmark is not None and str(config.benchmark) != recorded:
-        raise UsageError(
-            f"{run.root} was edited from {recorded or 'the demo'}; leave --benchmark out, or name that one"
-        )
+def _tasks(config: Config, run: RunDir, pair_ids: Collection[str]) -> list[Task]:
+    """One rank's, in benchmark order: the others' are not held in memory."""
+    how, mine = protocol(config), set(pair_ids)
+    edits = {edit.pair_id: edit for edit in run.records(Edit, "edit", run.manifest) if edit.pair_id in mine}
+    found = ((pair, edits[pair.pair_id]) for pair in read_records(run.pairs, Pair) if pair.pair_id in mine)
+    return [Task(pair=pair, edit=edit, key=score_key(pair, edit, how)) for pair, edit in found]
 
 
 def _conclude(config: Config, run: RunDir, name: str, scores: Sequence[Score]) -> int:

@@ -114,6 +114,7 @@ def test_a_table_row_becomes_a_pair_in_every_format(tmp_path, suffix):
             category="causal",
             instruction="Make it blue",
             source_sha256=hashlib.sha256(DOT).hexdigest(),
+            source="dot.png",
             rationale="blue",
             description="a dot",
             difficulty="hard",

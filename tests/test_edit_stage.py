@@ -2,16 +2,20 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
+from editbench.benchmark import load_pairs
 from editbench.config import Config, deciding
 from editbench.durable import read_records
-from editbench.edit_stage import edit, edit_key
+from editbench.edit_plan import edit_key
+from editbench.edit_stage import edit
 from editbench.editors import Diffusers, EditFailed, Editor, QwenImageEdit, Saved, Unchanged
 from editbench.errors import UsageError
 from editbench.judges import QwenVL, Server
@@ -60,7 +64,7 @@ def configured(photos_json, tmp_path, editor: Editor) -> Config:
 def test_a_pair_that_fails_is_recorded_with_its_reason_and_tried_again(photos_json, tmp_path, how, words):
     config = configured(photos_json, tmp_path, PlannedEditor(fails="causal", how=how))
     assert edit(config, World()) == 0
-    rows = read_records(RunDir(config.the_run).manifest, Edit)
+    rows = list(read_records(RunDir(config.the_run).manifest, Edit))
     assert [row.image is None for row in rows] == [False, False, True, False]
     assert words in rows[2].error
 
@@ -79,7 +83,7 @@ def test_a_process_that_cannot_go_on_stops_and_blames_no_later_pair(photos_json,
     found = run.latest(Edit, "edit", run.manifest)
     assert [row.error for row in found.values()] == [None]
     edit(replace(config, editor=PlannedEditor()), World())
-    assert len(read_records(run.manifest, Edit)) == 4
+    assert len(list(read_records(run.manifest, Edit))) == 4
 
 
 def test_a_run_in_which_everything_failed_says_so_by_its_exit_code(photos_json, tmp_path):
@@ -99,12 +103,12 @@ def test_whatever_changes_pixels_changes_the_key():
     pair = Pair(pair_id="a", category="causal", instruction="x", source_sha256="s")
     editor = QwenImageEdit()
     keys = {
-        edit_key(pair, editor, 1),
-        edit_key(pair, editor, 2),
-        edit_key(replace(pair, instruction="y"), editor, 1),
-        edit_key(replace(pair, source_sha256="t"), editor, 1),
+        edit_key(editor)(pair, 1),
+        edit_key(editor)(pair, 2),
+        edit_key(editor)(replace(pair, instruction="y"), 1),
+        edit_key(editor)(replace(pair, source_sha256="t"), 1),
         *(
-            edit_key(pair, replace(editor, **{name: value}), 1)
+            edit_key(replace(editor, **{name: value}))(pair, 1)
             for name, value in {
                 "model": "other/model",
                 "revision": "abc",
@@ -123,8 +127,8 @@ def test_whatever_changes_pixels_changes_the_key():
         ),
     }
     assert len(keys) == 17
-    assert edit_key(pair, replace(editor, offload="model"), 1) == edit_key(pair, editor, 1)
-    assert edit_key(replace(pair, rationale="r", tags=("t",)), editor, 1) == edit_key(pair, editor, 1)
+    assert edit_key(replace(editor, offload="model"))(pair, 1) == edit_key(editor)(pair, 1)
+    assert edit_key(editor)(replace(pair, rationale="r", tags=("t",)), 1) == edit_key(editor)(pair, 1)
 
 
 def test_guidance_gets_its_negative_prompt_exactly_when_it_is_asked_for():
@@ -178,6 +182,25 @@ def test_a_source_that_changed_is_refused_and_then_made_anew_alone(dots, tmp_pat
     assert [name for name in before if before[name] != after[name]] == ["dot03.png"]
 
 
+def test_a_saved_image_that_was_replaced_is_refused_and_then_taken_anew_alone(dots, tmp_path):
+    saved = tmp_path / "saved"
+    shutil.copytree(dots.parent, saved)
+    for number in range(12):
+        (saved / f"{number}.png").rename(saved / f"dot{number:02d}.png")
+    config = configured(dots, tmp_path, Saved(folder=str(saved)))
+    edit(config, World())
+    before = tree(config.the_run, "images")
+    Image.new("RGB", (4, 4), "lime").save(saved / "dot03.png")
+    with pytest.raises(UsageError, match=r"1 of 12 finished pairs \(dot03, …\) have another .* saved image now"):
+        edit(config, World())
+    assert edit(replace(config, accept_changes=True), World()) == 0
+    after = tree(config.the_run, "images")
+    assert [name for name in before if before[name] != after[name]] == ["dot03.png"]
+    (saved / "dot03.png").unlink()
+    assert edit(replace(config, accept_changes=True, max_failures=0), World()) == 1
+    assert not RunDir(config.the_run).image("dot03").exists()
+
+
 def test_an_image_without_a_record_is_counted_and_made_again(dots, tmp_path):
     config = configured(dots, tmp_path, PlannedEditor())
     edit(config, World())
@@ -189,7 +212,7 @@ def test_an_image_without_a_record_is_counted_and_made_again(dots, tmp_path):
     assert again.made == 2
     logged = (config.the_run / "logs" / "edit.rank0.log").read_text()
     assert "2 images have no record that vouches for them and are made again." in logged
-    assert len(read_records(manifest, Edit)) == 12
+    assert len(list(read_records(manifest, Edit))) == 12
 
 
 @dataclass(kw_only=True)
@@ -203,5 +226,38 @@ class NoPicture(Editor):
 def test_an_editor_that_gives_no_picture_has_failed(photos_json, tmp_path):
     config = configured(photos_json, tmp_path, NoPicture())
     assert edit(config, World()) == 1
-    rows = read_records(RunDir(config.the_run).manifest, Edit)
+    rows = list(read_records(RunDir(config.the_run).manifest, Edit))
     assert {row.error for row in rows} == {"the editor gave NoneType and no picture"}
+
+
+def test_a_whole_benchmark_that_is_the_same_byte_for_byte_is_not_read_row_by_row_again(dots, tmp_path, monkeypatch):
+    folder = tmp_path / "dots"
+    shutil.copytree(dots.parent, folder)
+    config = configured(folder / dots.name, tmp_path, PlannedEditor())
+    edit(replace(config, limit=2), World())
+    edit(config, World())
+    read = []
+    monkeypatch.setattr(
+        "editbench.edit_plan.load_pairs", lambda *args, **how: read.append(1) or load_pairs(*args, **how)
+    )
+    run = RunDir(config.the_run)
+
+    def num_read_after(path: Path, change: Callable[[bytes], bytes]) -> int:
+        was, before = path.read_bytes(), len(read)
+        path.write_bytes(change(was))
+        assert edit(replace(config, accept_changes=True), World()) == 0
+        assert len(list(read_records(run.manifest, Edit))) == 12
+        if path != run.checked and path != run.pairs:
+            path.write_bytes(was)
+            edit(replace(config, accept_changes=True), World())
+        return len(read) - before
+
+    assert num_read_after(run.config, lambda text: text) == 0
+    Image.new("RGB", (4, 4), "lime").save(folder / "lime.png")
+    lime = (folder / "lime.png").read_bytes()
+    assert num_read_after(folder / "3.png", lambda _: lime) == 2
+    assert num_read_after(config.the_benchmark, lambda text: text.replace(b"Turn it.", b"Turn it!", 1)) == 2
+    for file in (run.pairs, run.checked):
+        for cut in (0, 10, -10):
+            assert num_read_after(file, lambda text, cut=cut: text[:cut]) == 1
+            assert num_read_after(run.config, lambda text: text) == 0

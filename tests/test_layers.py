@@ -19,7 +19,7 @@ LAYERS = [
     {"editors", "judges"},
     {"config", "verdict"},
     {"options", "protocol"},
-    {"run_records"},
+    {"edit_plan", "run_records", "score_plan"},
     {"agreement", "demo", "edit_stage", "report_stage", "score_stage"},
     {"bench", "command", "replicas"},
 ]

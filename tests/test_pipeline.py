@@ -185,7 +185,7 @@ def test_a_changed_pair_is_refused_and_redone_only_when_asked(one_rank, photos_j
     assert tree(run, "images") == tree(one_rank, "images")
     done = start("edit.py", *argv, "--accept_changes")
     assert "3 already edited, 1 to do" in done.stderr
-    assert "00002_因果_easy is redone: the benchmark changed it" in done.stderr
+    assert "00002_因果_easy is redone: what it is made from has changed" in done.stderr
     old, new = tree(one_rank, "images"), tree(run, "images")
     assert [name for name in old if old[name] != new[name]] == ["00002_因果_easy.png"]
     assert ", 1 to score" in start("score.py", "--run", run).stderr

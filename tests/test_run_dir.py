@@ -142,7 +142,7 @@ def test_the_newest_launch_wins_and_the_merge_drops_the_parts(tmp_path):
     latest = run.latest(Edit, "edit", run.manifest)
     assert latest["a"].error is None
     run.merge(latest, ["a"], "edit", run.manifest)
-    assert read_records(run.manifest, Edit) == [latest["a"]]
+    assert list(read_records(run.manifest, Edit)) == [latest["a"]]
     assert [path.name for path in (tmp_path / "parts").iterdir()] == ["score-x.000001.00000.jsonl"]
 
 

@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 
 from editbench.config import Config
-from editbench.durable import read_records
+from editbench.durable import read_records, write_records
 from editbench.edit_stage import edit
 from editbench.editors import Unchanged
 from editbench.errors import UsageError
 from editbench.judges import Judge, Reply
-from editbench.records import Score, to_lines
+from editbench.records import Score
 from editbench.report_stage import report
 from editbench.rubric import RUBRICS
 from editbench.run_dir import RunDir, seed_for
@@ -67,7 +67,7 @@ def edited(photos_json, tmp_path):
 def judged(config: Config, judge: Judge, **changes) -> list[Score]:
     config = replace(config, judge=judge, **changes)
     score(config, World())
-    return read_records(RunDir(config.the_run).scores(config.the_scores), Score)
+    return list(read_records(RunDir(config.the_run).scores(config.the_scores), Score))
 
 
 def test_a_batch_without_room_is_halved_and_stays_halved(edited):
@@ -226,7 +226,7 @@ def test_a_score_is_of_what_the_judge_was_asked_and_of_nothing_else(edited, chan
     assert len(before.scores) == 4
     pairs = run.read_pairs()
     pairs[2] = replace(pairs[2], **changed)
-    run.pairs.write_text("".join(to_lines(pairs)))
+    write_records(run.pairs, pairs)
     (after,) = read_run(run)
     assert before.scores.keys() - after.scores.keys() == {pairs[2].pair_id}
 

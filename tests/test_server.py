@@ -300,7 +300,7 @@ def test_a_run_scored_by_a_server_says_who_answered_and_goes_on_after_failures(e
     endpoint.steps = [(500, {}, {}), completion("Lovely! 9"), completion("8.125")]
     score(config, World())
     path = RunDir(config.the_run).scores("served-model")
-    scores = read_records(path, Score)
+    scores = list(read_records(path, Score))
     assert sorted(str(record.failure) for record in scores) == ["None", "None", "error", "unreadable"]
     assert {record.model for record in scores if record.failure != "error"} == {"served-model-v2"}
     score(config, World())

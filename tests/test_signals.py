@@ -62,7 +62,16 @@ def test_editing_stops_in_five_seconds_wherever_it_is(photos_json, tmp_path, at,
     start("edit.py", *argv)
     assert len(rows(run / "manifest.jsonl")) == 4
     assert {path.name for path in run.iterdir()} == {
-        *("config.yaml", "environment.json", "pairs.jsonl", "manifest.jsonl", "images", "sources", "logs")
+        *(
+            "config.yaml",
+            "environment.json",
+            "pairs.jsonl",
+            "checked.txt",
+            "manifest.jsonl",
+            "images",
+            "sources",
+            "logs",
+        )
     }
 
 

@@ -86,7 +86,7 @@ def stage(pipeline: Any, device: str, steps: int, num_images: int, *, fast: bool
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
             edit(config, World())
             torch.cuda.synchronize()
-        rows = read_records(RunDir(config.the_run).manifest, Edit)
+        rows = list(read_records(RunDir(config.the_run).manifest, Edit))
     return {
         "image_s": (figures := _idle(profile, editor.first_done_ns)).pop("span_s") / num_images,
         **figures,

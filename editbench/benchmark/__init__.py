@@ -20,8 +20,9 @@ that its row lacks.
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from PIL.Image import Image
 
@@ -33,9 +34,11 @@ log = logging.getLogger(__name__)
 
 __all__ = ["load_pairs", "parse_category", "read_sources", "select"]
 
+_NONE: Mapping[str, Pair] = MappingProxyType({})
+
 
 def load_pairs(
-    path: Path, *, language: Language, images: Path | None = None, known: Collection[str] = ()
+    path: Path, *, language: Language, images: Path | None = None, earlier: Mapping[str, Pair] = _NONE
 ) -> list[Pair]:
     """Read a whole benchmark and check all of it: every field, and that every image decodes.
 
@@ -47,7 +50,8 @@ def load_pairs(
         path: the benchmark.
         language: of the texts.
         images: the folder that paths start from; None: the file's own.
-        known: hashes of sources that were found to decode before; these are not decoded again.
+        earlier: what it held when it was last read, by id: a source that is the same byte for byte is not decoded
+            again, and a pair that is the same is the same object.
 
     Raises:
         UsageError: all defects at once, a line each: file, row (an item's number from 1; in JSONL and CSV the
@@ -60,9 +64,10 @@ def load_pairs(
     for row in rows(path, images, defects):
         row.check_id(seen)
         misspelt.update(row.misspelt())
-        pair = row.pair(language, known)
+        before = earlier.get(row.pair_id)
+        pair = row.pair(language, before and before.source_sha256)
         if pair is not None:
-            pairs.append(pair)
+            pairs.append(before if before is not None and before == pair else pair)
     if not pairs:
         defects.add_if_none("holds no pair; give it at least one")
     defects.raise_if_any()

@@ -54,6 +54,16 @@ class Fields(dict[str, Any]):
     repeated: frozenset[str] = frozenset()
 
 
+def _fields(items: list[tuple[str, Any]]) -> Fields:
+    fields = Fields(items)
+    if len(fields) < len(items):
+        fields.repeated = frozenset(name for name, times in Counter(name for name, _ in items).items() if times > 1)
+    return fields
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_fields)
+
+
 def json_items(file: BinaryIO, defects: Defects) -> Iterator[tuple[int, Any]]:
     """The items of a JSON list, numbered from 1, with no more than about two of them in memory."""
     window = _Window(file)
@@ -91,7 +101,6 @@ class _Window:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._decoder = json.JSONDecoder(object_pairs_hook=_fields)
         self._utf8 = codecs.getincrementaldecoder("utf-8")()
         self._text = ""
         self._at = 0
@@ -116,7 +125,7 @@ class _Window:
         self.peek()
         while True:
             try:
-                value, end = self._decoder.raw_decode(self._text, self._at)
+                value, end = _DECODER.raw_decode(self._text, self._at)
             except json.JSONDecodeError as error:
                 # what is only cut off is an open string, or an error within a token's length of the end
                 cut = error.msg.startswith("Unterminated string") or error.pos + _TOKEN > len(self._text)
@@ -160,7 +169,7 @@ def json_lines(file: BinaryIO, defects: Defects) -> Iterator[tuple[int, Any]]:
         if not line.strip():
             continue
         try:
-            value: Any = json.loads(line.decode(), object_pairs_hook=_fields)
+            value: Any = _DECODER.decode(line.decode())
         except json.JSONDecodeError as error:
             defects.add(f"is not JSON at character {error.pos + 1} ({error.msg}); mend the line", number)
         except UnicodeDecodeError as error:
@@ -213,10 +222,3 @@ def kind(value: object) -> str:
 
 def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     return enumerate(iter(lambda: file.readline(_MAX_ROW), b""), 1)
-
-
-def _fields(items: list[tuple[str, Any]]) -> Fields:
-    fields = Fields(items)
-    if len(fields) < len(items):
-        fields.repeated = frozenset(name for name, times in Counter(name for name, _ in items).items() if times > 1)
-    return fields

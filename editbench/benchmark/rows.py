@@ -7,8 +7,9 @@ import functools
 import hashlib
 import os
 import re
+import stat
 import unicodedata
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from PIL.Image import Image
@@ -40,9 +41,11 @@ _IN_LANGUAGE: dict[str, dict[Language, tuple[str, ...]]] = {
 _ID = ("id", "original_image_path")
 _CATEGORY = ("category", "subset")
 _SOURCE = ("src_img_b64", "source")
-_TEXTS = (
-    *(*_ID, *_CATEGORY, *_SOURCE, "reference", "source_group", "difficulty"),
-    *(name for languages in _IN_LANGUAGE.values() for names in languages.values() for name in names),
+_TEXTS = frozenset(
+    (
+        *(*_ID, *_CATEGORY, *_SOURCE, "reference", "source_group", "difficulty"),
+        *(name for languages in _IN_LANGUAGE.values() for names in languages.values() for name in names),
+    )
 )
 
 _KNOWN = {*_TEXTS, "tags"}
@@ -62,15 +65,21 @@ class Row:
         self._folder = folder
         self._defects = defects
         self._bad: set[str] = set()
+        self._sound: dict[str, str] = {}
+        doubtful: list[str] = []
+        for name, value in fields.items():
+            if name in _TEXTS and value is not None:
+                if not isinstance(value, str) or (name != "src_img_b64" and _NOT_TEXT.search(value)):
+                    doubtful.append(name)
+                if isinstance(value, str) and value.strip():
+                    self._sound[name] = value
+        self._source_field = next((name for name in _SOURCE if name in self._sound), None)
         self.pair_id = self._text("id") or _stem(self._text("original_image_path") or "")
-        for name in _TEXTS:
-            value = fields.get(name)
-            if value is not None and not isinstance(value, str):
-                self._wrong(name, f"is {kind(value)}; give text")
-            elif value and name != "src_img_b64" and (found := _NOT_TEXT.search(value)):
-                self._wrong(name, f"has {found[0]!a} at character {found.start() + 1}, which is no text; take it out")
-        for name in sorted(fields.repeated.intersection((*_TEXTS, "tags"))):
-            self._wrong(name, "stands twice in this row; keep one")
+        for name in doubtful:
+            self._no_text(name, fields[name])
+        for name in sorted(fields.repeated):
+            if name in _TEXTS or name == "tags":
+                self._wrong(name, "stands twice in this row; keep one")
 
     def check_id(self, seen: dict[str, tuple[int, str]]) -> None:
         """The row has an id, and no row before it has one that some file system takes for the same name."""
@@ -85,8 +94,8 @@ class Row:
             same = "is also the id" if other == self.pair_id else f"would be one file name with {shown(other)}, the id"
             self._wrong(field, f"{same} of row {number}; give each row its own")
 
-    def pair(self, language: Language, known: Collection[str] = ()) -> Pair | None:
-        """The row as a pair, or None and its defects."""
+    def pair(self, language: Language, known: str | None) -> Pair | None:
+        """The row as a pair, or None and its defects; a source with the hash `known` has been seen to decode."""
         category = self._category()
         instruction = self._instruction(language)
         source = self._source_sha256(known)
@@ -101,6 +110,7 @@ class Row:
             category=category,
             instruction=instruction,
             source_sha256=source,
+            source=self._text("source") if self._source_field == "source" else None,
             rationale=self._text(*_IN_LANGUAGE["rationale"][language]),
             description=self._text(*_IN_LANGUAGE["description"][language]),
             difficulty=self._text("difficulty"),
@@ -121,23 +131,30 @@ class Row:
         name, data = self._source_bytes()
         return self._picture(name, data)
 
-    def _source_sha256(self, known: Collection[str]) -> str | None:
+    def _source_sha256(self, known: str | None) -> str | None:
         """The hash of the source's encoded bytes, if they decode."""
         name, data = self._source_bytes()
         if data is None:
             return None
         digest = hashlib.sha256(data).hexdigest()
-        return digest if digest in known or self._picture(name, data) is not None else None
+        return digest if digest == known or self._picture(name, data) is not None else None
 
     def _source_bytes(self) -> tuple[str, bytes | None]:
-        name = next((name for name in _SOURCE if self._text(name)), None)
+        name = self._source_field
         if name is None:
             return "", self._missing(_SOURCE, _SOURCE[not self._with_images], "give the source image")
         return name, self._base64(name) if name == "src_img_b64" else self._file(name, self._fields[name])
 
     def _wrong(self, field: str, message: str) -> None:
         self._bad.add(field)
+        self._sound.pop(field, None)
         self._defects.add(message, self.number, self.pair_id, field)
+
+    def _no_text(self, field: str, value: object) -> None:
+        if not isinstance(value, str):
+            self._wrong(field, f"is {kind(value)}; give text")
+        elif found := _NOT_TEXT.search(value):
+            self._wrong(field, f"has {found[0]!a} at character {found.start() + 1}, which is no text; take it out")
 
     def _missing(self, names: Sequence[str], default: str, remedy: str) -> None:
         if self._bad.isdisjoint(names):
@@ -146,10 +163,9 @@ class Row:
 
     def _text(self, *names: str) -> str | None:
         """The first of these fields that is sound and more than blank."""
-        for name in names:  # a loop: of 100,000 rows each asks ten times
-            value = self._fields.get(name)
-            if isinstance(value, str) and value.strip() and name not in self._bad:
-                return value
+        for name in names:
+            if name in self._sound:
+                return self._sound[name]
         return None
 
     def _category(self) -> Category | None:
@@ -182,6 +198,7 @@ class Row:
 
     def _base64(self, name: str) -> bytes | None:
         try:
+            del self._sound[name]
             return base64.b64decode("".join(self._fields.pop(name).split()), validate=True)
         except ValueError as error:
             return self._wrong(name, f"is not base64 ({error}); encode the image file's bytes again")
@@ -190,18 +207,19 @@ class Row:
         if _URL.match(path):
             return self._wrong(name, f"{shown(path)} is a URL; download the image and give its path")
         root = _real(str(self._folder))
-        folder, name_there = os.path.split(os.path.join(root, path))
-        full = os.path.join(_real(folder), name_there)
-        if os.path.islink(full) or name_there in (os.curdir, os.pardir):
+        folder, name_there = os.path.split(path)
+        full = _real(root, folder) + name_there
+        there = _stat(full)
+        if (there is not None and stat.S_ISLNK(there.st_mode)) or name_there in (os.curdir, os.pardir):
             full = os.path.realpath(full)
-        if os.path.isabs(path) or not full.startswith(os.path.join(root, "")):
+            there = _stat(full)
+        if os.path.isabs(path) or not full.startswith(root):
             return self._wrong(name, f"{shown(path)} leaves the folder {self._folder}; give a path below it")
-        if not os.path.isfile(full):
+        if there is None or not stat.S_ISREG(there.st_mode):
             return self._wrong(name, f"there is no file {shown(path)} in {self._folder}; add it or correct the path")
         try:
-            with open(full, "rb") as file:
-                # not read(MAX_BYTES + 1) at once, which asks for so much memory for the smallest file
-                return file.read(min(os.fstat(file.fileno()).st_size, MAX_BYTES) + 1)
+            with open(full, "rb", buffering=0) as file:  # a buffer takes longer to make than a small file to read
+                return file.read(-1 if there.st_size <= MAX_BYTES else MAX_BYTES + 1)
         except OSError as error:
             return self._wrong(name, f"{shown(path)} cannot be read ({error.strerror}); make it readable")
 
@@ -271,5 +289,14 @@ def _normal(text: str) -> str:
 
 
 @functools.lru_cache(1024)
-def _real(folder: str) -> str:
-    return os.path.realpath(folder)
+def _real(folder: str, below: str = "") -> str:
+    """The folder itself, whatever links lead to it, with a slash at its end."""
+    return os.path.join(os.path.realpath(os.path.join(folder, below)), "")
+
+
+def _stat(path: str) -> os.stat_result | None:
+    """What stands there, a link as itself; None: nothing that could be looked at."""
+    try:
+        return os.lstat(path)
+    except OSError:
+        return None

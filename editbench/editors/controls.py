@@ -9,7 +9,7 @@ from editbench.editors.editor import EditFailed, Editor
 from editbench.errors import UsageError
 from editbench.images import decode
 from editbench.records import Pair
-from editbench.run_dir import file_stem
+from editbench.run_dir import file_stem, sha256
 
 _EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -38,18 +38,26 @@ class Saved(Editor):
         if not any(path.suffix.lower() in _EXTENSIONS for path in folder.iterdir()):
             raise UsageError(f"--editor.init_args.folder {folder}: no image there; expected <pair id>.png")
 
+    def also_decides(self, pair: Pair) -> str | None:
+        """The hash of the image saved for the pair, so that another one in its place is noticed."""
+        path = self._path(pair)
+        return None if path is None else sha256(path.read_bytes())
+
     def edit(self, pair: Pair, source: Image, seed: int) -> Image:
         """The image saved for the pair, by the run's one stated conversion."""
+        path = self._path(pair)
+        if path is None:
+            raise EditFailed(f"no {file_stem(pair.pair_id)}.png (or .jpg, .jpeg, .webp) in {self.folder}")
+        try:
+            return decode(path.read_bytes())
+        except ValueError as error:
+            raise EditFailed(f"{path.name}: {error}") from error
+
+    def _path(self, pair: Pair) -> Path | None:
         candidates = [
             Path(self.folder) / (stem + extension)
             for stem in dict.fromkeys((pair.pair_id, file_stem(pair.pair_id)))
             if "/" not in stem and "\0" not in stem
             for extension in _EXTENSIONS
         ]
-        for path in candidates:
-            if path.is_file():
-                try:
-                    return decode(path.read_bytes())
-                except ValueError as error:
-                    raise EditFailed(f"{path.name}: {error}") from error
-        raise EditFailed(f"no {file_stem(pair.pair_id)}.png (or .jpg, .jpeg, .webp) in {self.folder}")
+        return next((path for path in candidates if path.is_file()), None)

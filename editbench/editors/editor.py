@@ -48,6 +48,10 @@ class Editor(ABC):
             UsageError: a setting can't work; says what to do.
         """
 
+    def also_decides(self, pair: Pair) -> str | None:
+        """What beside the settings decides this pair's edit, such as the hash of a file; None: nothing."""
+        return None
+
     def load(self, world: World) -> str:
         """Get ready on this process's device, once a process; weights go straight there.
 
