@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -89,6 +90,7 @@ class Tally:
         with self._lock:
             if failed:
                 self._world.count("failed", 1)
+            self._world.count(f"done by {self._world.rank}", 1)
             self._world.count("done", 1)
 
     def __enter__(self) -> Self:
@@ -112,10 +114,12 @@ class Tally:
     def _state(self) -> tuple[int, str]:
         with self._lock:
             done, failed = self._world.count("done"), self._world.count("failed")
+            by_rank = [self._world.count(f"done by {rank}") for rank in range(self._world.size)]
         rate = done / (time.monotonic() - self._start)
         left = f"{_clock((self._total - done) / rate)} left" if done else "first ones under way"
         speed = f"{rate * 3600:,.0f}/h" if rate < 1 else f"{rate:.1f}/s"
-        return done, f"{failed} failed, {speed if done else '–'}, {left if done < self._total else 'done'}"
+        slow = "" if done == self._total else _lagging(by_rank)
+        return done, f"{failed} failed, {speed if done else '–'}, {left if done < self._total else 'done'}{slow}"
 
     def _view(self) -> None:
         if console.is_terminal:
@@ -143,6 +147,12 @@ class Tally:
     def _print_line(self) -> None:
         done, state = self._state()
         console.print(f"{self._what} {done}/{self._total}, {state}", highlight=False, markup=False)
+
+
+def _lagging(by_rank: Sequence[int]) -> str:
+    """Names the rank that has done the least, once the fastest has done twice as much and three more."""
+    least, most = min(by_rank), max(by_rank)
+    return f", rank {by_rank.index(least)} lags: {least}, the fastest {most}" if most >= 2 * least + 3 else ""
 
 
 def _clock(seconds: float) -> str:

@@ -1,7 +1,7 @@
 """From a run directory's files to the records that a report is reckoned from."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -40,6 +40,8 @@ def read_run(run: RunDir, only: str | None = None, called: str | None = None) ->
         "language": settings["language"],
         "seed": str(settings["seed"]),
     }
+    if mixture := _mixture(run.made_on(), edits.values()):
+        shown["made on several"] = mixture
     if lossy := {mode for edit in edits.values() for mode in edit.modes} - {"fast"}:
         shown["lossy mode"] = ", ".join(sorted(lossy))
     for name in names or [None]:
@@ -92,6 +94,17 @@ def _current(
     """Without those of an image, an instruction or a rationale that has been changed since."""
     keys = {pair.pair_id: score_key(pair, edits[pair.pair_id], protocol) for pair in pairs if pair.pair_id in edits}
     return {pair_id: score for pair_id, score in scores.items() if score.key == keys.get(pair_id)}
+
+
+def _mixture(made_on: Sequence[Mapping[str, Any]], edits: Iterable[Edit]) -> str:
+    """Kinds of device, and versions, of which the run's edits were made on more than one; empty: on one of each."""
+    versions = [
+        {"commit": (one["commit"] or "unknown")[:12], "Python": one["python"], **one["packages"]} for one in made_on
+    ]
+    found = {"device": {edit.device for edit in edits if edit.device}}
+    for name in dict.fromkeys(name for one in versions for name in one):
+        found[name] = {str(one.get(name)) for one in versions}
+    return "; ".join(f"{name} {' and '.join(sorted(values))}" for name, values in found.items() if len(values) > 1)
 
 
 def _part(settings: Mapping[str, Any], pairs: Sequence[Pair]) -> str:

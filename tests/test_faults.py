@@ -1,6 +1,7 @@
 """Real faults, made on purpose: what the user is told, the exit code, and that the same command then goes on."""
 
 import json
+import shutil
 import subprocess
 import time
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from editbench.config import Config
+from editbench.console import _lagging
 from editbench.edit_stage import edit
 from editbench.editors import EditRefused, Unchanged
 from editbench.report_stage import report
@@ -97,6 +99,30 @@ def test_one_then_three_then_two_ranks_give_what_one_gives(dots, clean, tmp_path
     start("edit.py", *argv, ranks=2)
     assert same(run, clean)
     assert all((run / "images" / f"{name}.png").stat().st_mtime_ns == when for name, when in made.items())
+
+
+def test_gpus_of_two_kinds_and_versions_that_changed_are_told_of_by_launch_and_report(dots, clean, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(clean, run)
+    edits = rows(run / "manifest.jsonl")
+    lines = (json.dumps(row | {"device": f"NVIDIA {('H100', 'H200')[n % 2]}"}) + "\n" for n, row in enumerate(edits))
+    (run / "manifest.jsonl").write_text("".join(lines))
+    now = json.loads((run / "environment.json").read_text())
+    older = now | {"packages": now["packages"] | {"torch": "2.10.0"}}
+    (run / "environment.json").write_text(json.dumps(now | {"earlier": [older]}))
+    said = " ".join(start("edit.py", *FAILING, "--benchmark", dots, "--run", run).stderr.split())
+    assert "Edited on NVIDIA H100 and NVIDIA H200: the last bits of a picture may differ between them." in said
+    start("report.py", "--run", run)
+    both = f"device NVIDIA H100 and NVIDIA H200; torch 2.10.0 and {now['packages']['torch']}"
+    (told,) = json.loads((run / "report.json").read_text())["runs"]
+    assert told["settings"]["made on several"] == both
+    assert f"was edited on more than one {both}" in (run / "report.md").read_text().replace("\\", "")
+    assert f"Edited on more than one {both}" in (run / "report.html").read_text()
+
+
+def test_a_rank_that_lags_is_named_and_one_that_only_waits_is_not():
+    assert _lagging([9, 3, 8]) == ", rank 1 lags: 3, the fastest 9"
+    assert _lagging([9, 6, 8]) == _lagging([0, 2]) == _lagging([5]) == ""
 
 
 class Marred(Unchanged):

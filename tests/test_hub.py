@@ -62,6 +62,12 @@ def test_a_hub_that_cannot_be_reached_is_named_with_what_to_do(hub, photos_json,
     assert "hf download org/gone" in said
 
 
+def test_a_lora_that_the_hub_does_not_give_is_named_too(hub, dots, tmp_path):
+    argv = ("--config", "demo", "--editor.init_args.lora", "org/gone/few-steps.safetensors")
+    said = told("edit.py", *argv, "--benchmark", dots, "--run", tmp_path / "run", offline="1")
+    assert "org/gone is not on this machine, and the hub does not give it" in said
+
+
 @pytest.mark.parametrize(("script", "option"), [("edit.py", "editor"), ("score.py", "judge")])
 def test_a_gated_model_is_told_from_one_that_is_not_there(hub, gate, photos_json, tmp_path, script, option):
     hub.setenv("HF_ENDPOINT", gate)

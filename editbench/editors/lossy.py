@@ -4,6 +4,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from editbench.checkpoints import loading
 from editbench.errors import UsageError
 
 
@@ -29,7 +30,8 @@ def fuse_lora(pipeline: Any, lora: str) -> None:
         pipeline.load_lora_weights(str(path.parent), weight_name=path.name)
     else:
         owner, name, file = lora.split("/", 2)
-        pipeline.load_lora_weights(f"{owner}/{name}", weight_name=file)
+        with loading(f"{owner}/{name}"):
+            pipeline.load_lora_weights(f"{owner}/{name}", weight_name=file)
     pipeline.fuse_lora()
     pipeline.unload_lora_weights()
 

@@ -27,6 +27,12 @@ def to_markdown(content: Content, plots: dict[str, str]) -> str:
         for run in runs
         if "lossy mode" in run.settings
     ]
+    parts += [
+        f"> {text.markdown(run.name)} was edited on more than one {text.markdown(run.settings['made on several'])}: "
+        "the last bits of its pictures may differ between them."
+        for run in runs
+        if "made on several" in run.settings
+    ]
     parts += [*(_headline(summary) for summary in summaries), _means(summaries)]
     if content.comparisons:
         parts += ["## Compared", *_compared(content.comparisons)]
