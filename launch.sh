@@ -46,12 +46,8 @@ gpus=$(python -c 'import torch; print(torch.cuda.device_count())')
 editors=${NUM_EDITORS:-$((gpus > 0 ? gpus : 2))}
 echo "$gpus GPUs: $editors processes edit." >&2
 
-# torchrun ends with 1 whatever its processes end with: what rank 0 had to say stands in this file.
-EDITBENCH_VERDICT=$(mktemp)
-export EDITBENCH_VERDICT
 ended() {
     local code=$?
-    rm -f "$EDITBENCH_VERDICT"
     case $code in 3 | 130 | 143) echo "launch.sh: stopped with code $code; the same command goes on." >&2 ;; esac
 }
 trap ended EXIT
@@ -59,20 +55,14 @@ trap ended EXIT
 # Several nodes each write their own rendezvous; one node needs none that could meet another launch's.
 if [[ -z ${PET_RDZV_ENDPOINT:-}${PET_MASTER_ADDR:-} ]]; then standalone=(--standalone); else standalone=(); fi
 stage() { # stage <processes> <script> <arguments>
-    local processes=$1 code=0 verdict
+    local processes=$1
     shift
     if ((processes == 1)) && ((${#standalone[@]} == 1)); then
         run python "$@"
         return
     fi
-    : >"$EDITBENCH_VERDICT"
-    OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} run torchrun "${standalone[@]}" --nproc_per_node="$processes" -- "$@" || code=$?
-    if ((code != 0)); then
-        verdict=$(<"$EDITBENCH_VERDICT")
-        # no word of rank 0's, or a good one: another rank broke off, and what is finished is kept
-        case $verdict in 1 | 2) code=$verdict ;; *) code=3 ;; esac
-    fi
-    return "$code"
+    PYTHONPATH=$here${PYTHONPATH:+:$PYTHONPATH} OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} \
+        run python -m editbench.processes "${standalone[@]}" --nproc_per_node="$processes" -- "$@"
 }
 
 run python "$here/edit.py" "$@" --check

@@ -17,6 +17,7 @@ from editbench.world import World
 
 log = logging.getLogger(__name__)
 
+TOO_MANY_FAILED = 1
 USAGE = 2
 INCOMPLETE = 3
 
@@ -54,7 +55,6 @@ def run(stage: Callable[[Config, World], int], description: str, *, from_run: bo
         log.exception("rank %d broke off", world.rank)
         _say(traceback.format_exc())
         code = INCOMPLETE
-    world.tell_launcher(code)
     return code
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Self
 
 from editbench.errors import UsageError
@@ -33,19 +32,11 @@ class World:
     """Number of processes on this machine."""
     node: int = 0
     """This machine's number."""
-    verdict: str = ""
-    """A file in which launch.sh reads rank 0's exit code, since torchrun makes 1 of every failure; empty: none."""
 
     @classmethod
     def from_env(cls) -> Self:
         """Read what torchrun set; the only place that reads it."""
-        read = {name: int(os.environ.get(variable, default)) for name, variable, default in _VARIABLES}
-        return cls(**read, verdict=os.environ.get("EDITBENCH_VERDICT", ""))
-
-    def tell_launcher(self, code: int) -> None:
-        """Leave the exit code where launch.sh looks for it."""
-        if self.rank == 0 and self.verdict:
-            Path(self.verdict).write_text(str(code))
+        return cls(**{name: int(os.environ.get(variable, default)) for name, variable, default in _VARIABLES})
 
     def from_rank_0(self, name: str, make: Callable[[], str]) -> str:
         """What rank 0 makes, on every rank; the others wait for it.

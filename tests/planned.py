@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,8 @@ class FailingEditor(Editor):
         if self.at in pair.pair_id:
             if self.how == "Stuck":
                 stuck("sleeping")
+            if self.how == "Killed":
+                os.kill(os.getpid(), signal.SIGKILL)
             raise self.error()
         return Image.eval(source, lambda value: 255 - value)
 

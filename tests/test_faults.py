@@ -70,8 +70,13 @@ def test_every_exit_code_comes_through_torchrun_and_launch_sh(dots, tmp_path):
         common = (*FAILING, "--benchmark", dots, "--run", tmp_path / name)
         return start("launch.sh", *common, *argv, code=code).stderr
 
-    launched("failures", "--max_failures", "0", "--editor.init_args.at", "dot03", code=1)
-    launched("poisoned", "--editor.init_args.at", "dot03", "--editor.init_args.how", "Poisoned", code=3)
+    said = launched("failures", "--max_failures", "0", "--editor.init_args.at", "dot03", code=1)
+    assert "Traceback" not in said
+    said = launched("poisoned", "--editor.init_args.at", "dot03", "--editor.init_args.how", "Poisoned", code=3)
+    assert "illegal memory access" in said  # in our own traceback, and none of torchrun's stands below it
+    assert "ChildFailedError" not in said
+    said = launched("poisoned", "--editor.init_args.at", "dot05", "--editor.init_args.how", "Killed", code=3)
+    assert "rank 1 was killed by SIGKILL." in said
     launched("poisoned", code=0)
     launched("poisoned", "--seed", "1", code=2)
 

@@ -22,6 +22,7 @@ LAYERS = [
     {"edit_plan", "run_records", "score_plan"},
     {"agreement", "demo", "edit_stage", "report_stage", "score_stage"},
     {"bench", "command", "replicas"},
+    {"processes"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.name != "__init__.py")
