@@ -13,6 +13,8 @@ import pytest
 
 from tests.conftest import command, environment, rows, start, tree, untimed
 
+# the demo's own classes and weights; four steps make no good picture, but one that is as much its own
+QUICK = ("--config", "demo", "--editor.init_args.num_inference_steps", "4")
 CATEGORIES = ["physical", "environmental", "social", "causal", "referential"]
 
 
@@ -114,7 +116,7 @@ def test_no_edit_scores_below_the_demo_editor_and_shuffled_pairs_below_both(demo
 def one_rank(tmp_path_factory: pytest.TempPathFactory, photos_json: Path) -> Path:
     """Four photographs edited and scored by one process, undisturbed."""
     run = tmp_path_factory.mktemp("one") / "run"
-    start("edit.py", "--config", "demo", "--benchmark", photos_json, "--run", run)
+    start("edit.py", *QUICK, "--benchmark", photos_json, "--run", run)
     start("score.py", "--run", run)
     return run
 
@@ -123,7 +125,7 @@ def one_rank(tmp_path_factory: pytest.TempPathFactory, photos_json: Path) -> Pat
 def two_ranks(tmp_path_factory: pytest.TempPathFactory, photos_json: Path) -> Path:
     """The same by two processes."""
     run = tmp_path_factory.mktemp("two") / "run"
-    start("edit.py", "--config", "demo", "--benchmark", photos_json, "--run", run, ranks=2)
+    start("edit.py", *QUICK, "--benchmark", photos_json, "--run", run, ranks=2)
     start("score.py", "--run", run, ranks=2)
     return run
 
@@ -143,13 +145,13 @@ def test_a_table_beside_images_gives_the_same_edits_as_images_inside(one_rank, p
     path = tmp_path / "photos.csv"
     path.write_text("\n".join(renamed), encoding="utf-8")
     run = tmp_path / "run"
-    start("edit.py", "--config", "demo", "--benchmark", path, "--images", photos_csv.parent, "--run", run, ranks=2)
+    start("edit.py", *QUICK, "--benchmark", path, "--images", photos_csv.parent, "--run", run, ranks=2)
     assert tree(run, "images") == tree(one_rank, "images")
 
 
 def test_a_rank_killed_in_the_middle_loses_nothing_that_was_finished(one_rank, photos_json, tmp_path):
     run = tmp_path / "run"
-    argv = ("--config", "demo", "--benchmark", photos_json, "--run", run)
+    argv = (*QUICK, "--benchmark", photos_json, "--run", run)
     launch = subprocess.Popen(command("edit.py", *argv, ranks=2), env=environment(), stderr=subprocess.DEVNULL)
     while not list(run.glob("images/*.png")):
         assert launch.poll() is None
@@ -179,7 +181,7 @@ def test_a_changed_pair_is_refused_and_redone_only_when_asked(one_rank, photos_j
     pairs[2]["edit_instruction_en"] = "Show the cup broken into pieces."
     changed = tmp_path / "photos.json"
     changed.write_text(json.dumps(pairs), encoding="utf-8")
-    argv = ("--config", "demo", "--benchmark", changed, "--run", run)
+    argv = (*QUICK, "--benchmark", changed, "--run", run)
     refused = start("edit.py", *argv, code=2)
     assert "1 of 4 finished pairs (00002_因果_easy" in refused.stderr
     assert tree(run, "images") == tree(one_rank, "images")
@@ -198,12 +200,12 @@ def test_a_damaged_image_is_made_again_and_the_same(one_rank, photos_json, tmp_p
     image.write_bytes(image.read_bytes()[:-100])
     score = start("score.py", "--run", run, "--scores", "again")
     assert "1 missing edit" in score.stderr
-    start("edit.py", "--config", "demo", "--benchmark", photos_json, "--run", run)
+    start("edit.py", *QUICK, "--benchmark", photos_json, "--run", run)
     assert tree(run, "images") == tree(one_rank, "images")
 
 
 def test_another_editor_in_the_same_run_is_refused_with_the_difference(one_rank, photos_json):
-    argv = ("--config", "demo", "--benchmark", photos_json, "--run", one_rank)
+    argv = (*QUICK, "--benchmark", photos_json, "--run", one_rank)
     done = start("edit.py", *argv, "--editor.init_args.num_inference_steps", "2", code=2)
     assert "editor.init_args.num_inference_steps: " in done.stderr
     assert "2 now" in done.stderr
