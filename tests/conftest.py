@@ -110,7 +110,7 @@ def command(script: str, *argv: str | Path, ranks: int = 1) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    return os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}", "HF_HUB_OFFLINE": "1", "COLUMNS": "80"}
+    return os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}", "HF_HUB_OFFLINE": "1", "COLUMNS": "250"}
 
 
 def start(
