@@ -16,7 +16,7 @@ from editbench.demo.models import EDITOR, JUDGE, export, unpack
 from editbench.demo.session import spent_s
 
 PARTS = {
-    "vae": (train_vae.train, 220.0),
+    "vae": (train_vae.train, 300.0),
     "eyes": (train_judge.train_eyes, 70.0),
     "editor": (train_editor.train, 470.0),
     "decoder": (train_vae.train_decoder, 230.0),
