@@ -88,14 +88,13 @@ def stage(pipeline: Any, device: str, steps: int, num_images: int, *, fast: bool
             torch.cuda.synchronize()
         rows = list(read_records(RunDir(config.the_run).manifest, Edit))
     return {
-        "image_s": (figures := _idle(profile, editor.first_done_ns)).pop("span_s") / num_images,
-        **figures,
+        **_idle(profile, num_images, editor.first_done_ns),
         "call_s": [row.duration_s for row in rows],
         "errors": [row.error for row in rows if row.error],
     }
 
 
-def _idle(profile: Any, first_done_ns: int) -> dict[str, float]:
+def _idle(profile: Any, num_images: int, first_done_ns: int) -> dict[str, float]:
     """What a profiler saw of the GPU's time between its first and its last kernel.
 
     `image_s` is an image's share of it, `idle` the share in which no kernel ran: microseconds between two kernels of a
@@ -117,7 +116,7 @@ def _idle(profile: Any, first_done_ns: int) -> dict[str, float]:
     begin, all_ns = spans[0][0], end - spans[0][0]
     assert begin < first_done_ns, "the profiler's clock is another"
     later = [length for at, length in pauses if at >= first_done_ns]
-    figures = {"span_s": all_ns / 1e9, "idle": sum(length for _, length in pauses) / all_ns}
+    figures = {"image_s": all_ns / 1e9 / num_images, "idle": sum(length for _, length in pauses) / all_ns}
     if first_done_ns < end:
         figures["idle_later"] = sum(later) / (end - first_done_ns)
         figures["waiting_later"] = sum(length for length in later if length > 50_000) / (end - first_done_ns)

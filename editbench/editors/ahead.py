@@ -47,9 +47,8 @@ class TextAhead:
         arguments = self._encoded.pop(name, {})
         if self._stream is not None:
             for value in arguments.values():
-                if isinstance(
-                    value, torch.Tensor
-                ):  # or the side stream could be given its memory while the denoiser still reads
+                # or the side stream could be given its memory while the denoiser still reads
+                if isinstance(value, torch.Tensor):
                     value.record_stream(torch.cuda.current_stream())
         return arguments
 
