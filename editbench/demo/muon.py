@@ -29,10 +29,9 @@ class BatchedMuon(Optimizer):
         lr: float = 1e-3,
         weight_decay: float = WEIGHT_DECAY,
         momentum: float = 0.95,
-        scale: float = 1.0,
     ) -> None:
-        """Take parameters of two axes or more; a schedule multiplies the rate by `scale`."""
-        super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "scale": scale})
+        """Take parameters of two axes or more."""
+        super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -77,15 +76,16 @@ def optimisers_of(named: Iterable[tuple[str, Any]], *, fused: bool) -> list[Any]
 
 
 def optimisers_of_convolutions(named: Iterable[tuple[str, Any]], *, fused: bool) -> list[Any]:
-    """Muon for an autoencoder's inner convolutions, of which one frame's third learns; Adam for the rest.
+    """Muon for an autoencoder's inner convolutions, Adam for the rest.
 
     At 128² pixels the mean square error was 0.114 after 150 steps, with Adam alone 0.127, and 0.129 after 200.
     """
     learning = list(named)
+    ends = ("conv_in", "conv_out", "quant")
     inner = [
-        p for name, p in learning if p.ndim == 5 and not any(end in name for end in ("conv_in", "conv_out", "quant"))
+        p for name, p in learning if name.endswith("weight") and p.ndim == 4 and not any(end in name for end in ends)
     ]
-    return [BatchedMuon(inner, scale=3**-0.5), _adam_for_others(learning, inner, fused)]
+    return [BatchedMuon(inner), _adam_for_others(learning, inner, fused)]
 
 
 def _adam_for_others(learning: list[tuple[str, Any]], inner: list[Any], fused: bool) -> Any:

@@ -15,7 +15,7 @@ def _kernel() -> Any:
     import triton.language as tl
 
     @triton.jit
-    def painted(table, out, num_shapes, max_shapes, size: tl.constexpr, numbers: tl.constexpr, tile: tl.constexpr):
+    def painted(table, out, num_shapes, size: tl.constexpr, numbers: tl.constexpr, tile: tl.constexpr):
         image, block = tl.program_id(0), tl.program_id(1)
         across = size // tile
         top, left = (block // across) * tile, (block % across) * tile
@@ -28,7 +28,7 @@ def _kernel() -> Any:
         reach = (tile / 2 + 4) / size
         x_mid, y_mid = (left + tile / 2) / size, (top + tile / 2) / size
         for i in range(num_shapes):
-            row = table + (image * max_shapes + i) * numbers
+            row = table + (image * num_shapes + i) * numbers
             form, x, y = tl.load(row), tl.load(row + 1), tl.load(row + 2)
             half_x, half_y, opacity = tl.load(row + 3), tl.load(row + 4), tl.load(row + 8)
             near = (tl.abs(x_mid - x) < half_x + reach) & (tl.abs(y_mid - y) < half_y + reach)
@@ -60,9 +60,8 @@ def paint_fast(table: Any, size: int) -> Any:
         return paint(table, size)
     table = table.contiguous()
     out = torch.empty(len(table), 3, size, size, device=table.device)
-    num_shapes = int((table[:, :, 8] > 0).any(0).sum())
     grid = (len(table), (size // TILE) ** 2)
-    _kernel()[grid](table, out, num_shapes, table.shape[1], size, NUM_NUMBERS, TILE)
+    _kernel()[grid](table, out, table.shape[1], size, NUM_NUMBERS, TILE)
     return out
 
 
@@ -78,16 +77,18 @@ def _resizer(before: int, after: int, lanczos: bool, device: str) -> Any:
     return torch.from_numpy(np.array(unit.resize((after, before), kind))).to(device)
 
 
-def resize(pictures: Any, size: int, *, lanczos: bool = True) -> Any:
+def resize(pictures: Any, size: int, *, lanczos: bool = True, cut: tuple[Any, Any] | None = None) -> Any:
     """Resize square pictures as Pillow does: the pipeline's Lanczos on the way in, the judge's bicubic.
 
     Args:
         pictures: float in 0 to 1, (pictures, 3, side, side).
         size: the new side, pixels.
         lanczos: else bicubic.
+        cut: indices of the new picture's rows and columns that are wanted; None: all.
     """
     import torch
 
     matrix = _resizer(pictures.shape[-1], size, lanczos, str(pictures.device)).to(pictures.dtype)
+    down, across = (matrix, matrix) if cut is None else (matrix[:, at] for at in cut)
     with torch.autocast(pictures.device.type, enabled=False):  # bf16 would cost two grey levels
-        return (matrix.T @ (pictures @ matrix).clamp(0, 1)).clamp(0, 1)
+        return (down.T @ (pictures @ across).clamp(0, 1)).clamp(0, 1)

@@ -47,7 +47,7 @@ class Session:
         """Set the learning rate: a warm-up by steps, then half a cosine by time."""
         cosine = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * self.progress))
         for group in optimiser.param_groups:
-            group["lr"] = group.get("scale", 1.0) * self.learning_rate * min(1.0, (self.step + 1) / warmup) * cosine
+            group["lr"] = self.learning_rate * min(1.0, (self.step + 1) / warmup) * cosine
 
     def restore(self, **holders: Any) -> bool:
         """Load the checkpoint into these models and optimisers, if there is one."""
@@ -104,4 +104,4 @@ def mixed(on: str) -> Any:
     """Autocast to bf16 on a GPU; a CPU emulates it slowly."""
     import torch
 
-    return torch.autocast(on, torch.bfloat16, enabled=on == "cuda")
+    return torch.autocast(on, torch.bfloat16, enabled=on == "cuda", cache_enabled=False)

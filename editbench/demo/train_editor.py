@@ -55,16 +55,16 @@ class Prompts:
         groups: dict[int, list[int]] = {}
         for row, ids in enumerate(self.ids):
             groups.setdefault(len(ids), []).append(row)
-        self.groups = {length: torch.tensor(rows) for length, rows in groups.items()}
-        self.tensors = {n: torch.tensor([self.ids[i] for i in rows.tolist()]) for n, rows in self.groups.items()}
+        self.groups = {length: torch.tensor(rows, device=on) for length, rows in groups.items()}
+        self.tensors = {n: torch.tensor([self.ids[i] for i in rows], device=on) for n, rows in groups.items()}
 
     def draw(self, rng: Random, size: int) -> tuple[Any, Any]:
-        """A batch of one length: the texts' rows and their ids."""
+        """A batch of one length: the texts' rows and their ids, on the device."""
         import torch
 
         length = len(self.ids[rng.randrange(len(self.ids))])
-        chosen = torch.randint(len(self.groups[length]), (size,))
-        return self.groups[length][chosen], self.tensors[length][chosen].to(self.on, non_blocking=True)
+        chosen = torch.randint(len(self.groups[length]), (size,), device=self.on)
+        return self.groups[length][chosen], self.tensors[length][chosen]
 
 
 class Encoder:
@@ -77,17 +77,11 @@ class Encoder:
 
     def __call__(self, ids: Any) -> Any:
         """Ids of one length to embeddings, (texts, tokens behind the cut, width)."""
-        import torch
-
         # the pipeline hands over no `mm_token_type_ids`, so transformers counts positions plainly, pictures too
         words = self.model.model.language_model
         embedded = words.embed_tokens(ids) * (ids != self.image)[:, :, None]
-        out = words(
-            inputs_embeds=embedded,
-            attention_mask=torch.ones_like(ids),
-            use_cache=False,
-        )
-        return out.last_hidden_state[:, CUT:]
+        # the pipeline's mask is all ones, which changes nothing and would be read on the host
+        return words(inputs_embeds=embedded, use_cache=False).last_hidden_state[:, CUT:]
 
 
 def velocity(transformer: Any, noisy: Any, source: Any, words: Any, sigma: Any) -> Any:
@@ -146,6 +140,25 @@ def latents_of(vae: Any, tables: Any, on: str, side: int) -> Any:
     return torch.cat(parts)
 
 
+def lesson_of(holder: Any, encoder: Encoder) -> Any:
+    """What one step learns from, as a module with the models' weights."""
+    import torch
+
+    class Lesson(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.holder = holder
+
+        def forward(self, ids: Any, before: Any, after: Any, weight: Any, noise: Any, sigma: Any) -> Any:
+            noisy = torch.lerp(after, noise, sigma[:, None, None])
+            with mixed(ids.device.type):
+                said = velocity(self.holder["transformer"], noisy, before, encoder(ids), sigma)
+            error = (said.float() - (noise - after)).square().mean(-1)
+            return (error * weight).sum() / weight.sum()
+
+    return Lesson()
+
+
 def train(
     folder: Path, *, total_s: float, call_s: float, batch: int = 128, num_edits: int = 32000, side: int = 1024
 ) -> bool:
@@ -194,6 +207,8 @@ def train(
         for block in transformer.transformer_blocks:
             block.compile()
     rng = Random(session.step)
+    lessons: dict[int, Any] = {}  # by the length of the prompts
+    pool = torch.cuda.graph_pool_handle() if on == "cuda" else None
 
     def swap() -> None:
         for parameter, average in zip(parameters, means, strict=True):
@@ -222,18 +237,22 @@ def train(
 
     while session.goes_on:
         rows, ids = prompts.draw(rng, batch)
-        rows = (rows % len(source)).to(on, non_blocking=True)
+        rows = rows % len(source)
         before, after, weight = source[rows].float(), right[rows].float(), 1 + CHANGED_WEIGHT * changed[rows]
-        noise = torch.randn_like(after)
         sigma = torch.sigmoid(torch.randn(len(after), device=on) * 1.2 + 0.4)
-        noisy = torch.lerp(after, noise, sigma[:, None, None])
+        given = (ids, before, after, weight, torch.randn_like(after), sigma)
         for optimiser in optimisers:
             session.schedule(optimiser, warmup=300)
-        with mixed(on):
-            said = velocity(transformer, noisy, before, encoder(ids), sigma)
-        error = (said.float() - (noise - after)).square().mean(-1)
-        loss = (error * weight).sum() / weight.sum()
         holder.zero_grad()
+        length = ids.shape[1]
+        if length not in lessons:
+            lessons[length] = lesson_of(holder, encoder)
+            if on == "cuda":
+                # launched one by one, a step's kernels would take twice as long as they run
+                lessons[length] = torch.cuda.make_graphed_callables(
+                    lessons[length], given, allow_unused_input=True, pool=pool
+                )
+        loss = lessons[length](*given)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         for optimiser in optimisers:

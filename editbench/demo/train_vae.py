@@ -1,10 +1,16 @@
 """Part one: the autoencoder learns to keep a picture in one thirty-second of its sides."""
 
 from pathlib import Path
+from types import MethodType
 from typing import Any
+
+import torch
+import torch.nn.functional as F
+from diffusers.models.autoencoders.autoencoder_kl_qwenimage import QwenImageCausalConv3d, QwenImageResidualBlock
 
 from editbench.demo import bank
 from editbench.demo.models import LATENT_CHANNELS, build_vae
+from editbench.demo.muon import optimisers_of_convolutions
 from editbench.demo.norm_kernel import norm_silu
 from editbench.demo.painting import paint_fast, resize
 from editbench.demo.pairs import EVALUATION_SEEDS, PICTURE_SIZE
@@ -13,15 +19,24 @@ from editbench.one_frame import one_frame
 
 SIDE = 1024
 """Of what the pipeline gives the autoencoder, pixels."""
-WHOLE_FROM = 0.65
-"""The share of the time after which training goes over to whole pictures."""
+PHASES = ((0.0, 256, 32), (0.55, 512, 16), (0.8, 1024, 8))
+"""From which share of the time on, the side of what is cut out of each picture, pixels, and how many a step: steps are
+what it lacks, and half as many pixels a step are twice as many steps."""
+CELL = 32
+"""The side of what one latent stands for, pixels."""
 NOISE = 0.1
 """Added to latents of unit variance, so that the decoder forgives a denoiser's small errors."""
 
 
-def pictures(tables: Any, side: int = SIDE) -> Any:
-    """Tables of shapes as the autoencoder sees them: drawn at a source's size, scaled up, -1 to 1."""
-    return resize(paint_fast(tables, min(PICTURE_SIZE, side)), side) * 2 - 1
+def pictures(tables: Any, side: int = SIDE, cut: tuple[Any, Any] | None = None) -> Any:
+    """Tables of shapes as the autoencoder sees them: drawn at a source's size, scaled up, -1 to 1.
+
+    Args:
+        tables: (pictures, shapes, numbers).
+        side: of the whole picture, pixels.
+        cut: which rows and which columns of it are wanted; None: all.
+    """
+    return resize(paint_fast(tables, min(PICTURE_SIZE, side)), side, cut=cut) * 2 - 1
 
 
 def encode(vae: Any, images: Any) -> Any:
@@ -36,24 +51,43 @@ def decode(vae: Any, latents: Any) -> Any:
 
 
 def prepare(vae: Any, on: str) -> Any:
-    """Make it fast; and shut the encoder's attention, so that a latent depends on its surroundings alone."""
+    """Make it fast; and shut the encoder's attention, so that a latent depends on its surroundings alone.
+
+    Its convolutions are 3D and causal in time: of each, one frame meets the last third, which alone is kept and learns.
+    """
     vae = one_frame(vae.to(on))
-    for attention in vae.encoder.mid_block.attentions:
-        for parameter in attention.parameters():
-            parameter.requires_grad_(False)
-        attention.proj.weight.zero_()
-        attention.proj.bias.zero_()
+    with torch.no_grad():
+        for attention in vae.encoder.mid_block.attentions:
+            for parameter in attention.parameters():
+                parameter.requires_grad_(False)
+            attention.proj.weight.zero_()
+            attention.proj.bias.zero_()
+    for module in vae.modules():
+        if isinstance(module, QwenImageCausalConv3d):
+            last = module.weight.detach()[:, :, -1].contiguous(memory_format=torch.channels_last)
+            module.weight = torch.nn.Parameter(last)
+            module.forward = MethodType(_convolve, module)
     if on == "cuda":
         fuse_norms(vae)
     return vae
 
 
+def _convolve(self: Any, x: Any, cache_x: Any = None) -> Any:
+    return F.conv2d(x[:, :, 0], self.weight, self.bias, self.stride[1:], self._padding[0]).unsqueeze(2)
+
+
+def with_time(vae: Any) -> dict[str, Any]:
+    """The weights of a prepared autoencoder as diffusers has them, bf16: what no single frame reaches is zero."""
+    state = {name: value.to(torch.bfloat16) for name, value in vae.state_dict().items()}
+    for name, module in vae.named_modules():
+        if isinstance(module, QwenImageCausalConv3d):
+            last = state[f"{name}.weight"]
+            state[f"{name}.weight"] = F.pad(last.contiguous()[:, :, None], (0, 0, 0, 0, module.kernel_size[0] - 1, 0))
+    return state
+
+
 def fuse_norms(vae: Any) -> None:
     """Fuse each residual block's norm and activation into one kernel."""
-    from types import MethodType
-
-    import torch
-    from diffusers.models.autoencoders.autoencoder_kl_qwenimage import QwenImageResidualBlock
 
     def forward(self: Any, x: Any) -> Any:
         # one frame: without its axis, channels last stays what it is
@@ -68,20 +102,53 @@ def fuse_norms(vae: Any) -> None:
 
 def fold_whitening(vae: Any, tables: Any, on: str, side: int) -> None:
     """Make the latents' mean 0 and their deviation 1 part of the encoder's last layer."""
-    import torch
-
     with torch.no_grad():
         latents = torch.cat(
             [encode(vae, pictures(tables[rows].to(on), side)) for rows in bank.batches(len(tables), 16)]
         )
         mean, deviation = latents.float().mean((0, 2, 3)), latents.float().std((0, 2, 3))
         last = vae.quant_conv
-        last.weight[:LATENT_CHANNELS] /= deviation[:, None, None, None, None]
+        last.weight[:LATENT_CHANNELS] /= deviation[:, None, None, None]
         last.bias[:LATENT_CHANNELS] = (last.bias[:LATENT_CHANNELS] - mean) / deviation
-        for module in vae.modules():
-            if type(module).__name__ == "QwenImageCausalConv3d" and module.weight.shape[2] > 1:
-                # never reached on one frame: zero packs well
-                module.weight[:, :, :-1] = 0
+
+
+class Lesson(torch.nn.Module):
+    """What one step learns from: pictures drawn, cut, encoded, decoded and compared."""
+
+    def __init__(self, vae: Any, cut: int, whole: int, *, decoder_only: bool) -> None:
+        """Share the autoencoder's weights.
+
+        Args:
+            vae: of `prepare`.
+            cut: the side of what is cut out of each picture, pixels.
+            whole: the side of the picture.
+            decoder_only: whether the latents are finished, and so are not whitened here.
+        """
+        super().__init__()
+        self.vae, self.whole, self.decoder_only = vae, whole, decoder_only
+        self.register_buffer("along", torch.arange(cut, device=next(vae.parameters()).device), persistent=False)
+
+    def through(self, images: Any) -> Any:
+        """Pictures to latents, with noise, and back to pictures."""
+        latents = encode(self.vae, images).float()
+        if not self.decoder_only:
+            # whitened by the batch: without it the decoder stays at the mean picture for hundreds of steps
+            latents = latents - latents.mean((0, 2, 3), keepdim=True)
+            latents = latents / (latents.std((0, 2, 3), keepdim=True) + 1e-4)
+        return decode(self.vae, latents + NOISE * torch.randn_like(latents)).float()
+
+    def forward(self, tables: Any, top: Any, left: Any) -> Any:
+        """The loss over these tables' pictures, cut at (top, left), each (1,), pixels."""
+        with torch.no_grad():
+            images = pictures(tables, self.whole, (top + self.along, left + self.along))
+            images = images.contiguous(memory_format=torch.channels_last)
+        with mixed(tables.device.type):
+            again = self.through(images)
+        difference = again - images
+        # most of a picture is sky and ground: what stands out from its surroundings counts more
+        around = F.interpolate(F.avg_pool2d(images, 64), scale_factor=64.0)
+        weight = 1 + 4 * (images - around).abs().mean(1, keepdim=True)
+        return (weight * (difference.abs() + 2 * difference.square())).mean()
 
 
 def train_decoder(folder: Path, *, total_s: float, call_s: float, side: int = SIDE) -> bool:
@@ -94,16 +161,11 @@ def train(
     *,
     total_s: float,
     call_s: float,
-    batch: int = 8,
     num_edits: int = 12000,
     side: int = SIDE,
     decoder_only: bool = False,
 ) -> bool:
     """Train, or go on; True when it is finished and `vae.weights.pt` is written."""
-    import torch
-
-    from editbench.demo.muon import optimisers_of_convolutions
-
     session = Session(
         "decoder" if decoder_only else "vae",
         folder,
@@ -114,76 +176,74 @@ def train(
     data = bank.fill(0, num_edits, all_results=True)
     on = device()
     # every picture an editor might hand in, right or wrong
-    tables = torch.from_numpy(data.tables[:, 1:].reshape(-1, *data.tables.shape[2:]))
+    tables = torch.from_numpy(data.tables[:, 1:].reshape(-1, *data.tables.shape[2:])).to(on)
     held_out = torch.from_numpy(bank.fill(EVALUATION_SEEDS + 10**6, 64, all_results=False).tables[:, 1]).to(on)
     torch.manual_seed(0)
     torch.backends.cudnn.benchmark = True
-    with torch.no_grad():
-        vae = prepare(build_vae(), on)
+    vae = build_vae()
     start = folder / ("vae.weights.pt" if decoder_only else "vae.start.pt")
+    if start.exists():
+        vae.load_state_dict(torch.load(start, map_location="cpu", weights_only=True))
+    vae = prepare(vae, on)
     if decoder_only:
         vae.encoder.requires_grad_(False)
         vae.quant_conv.requires_grad_(False)
     learning = {name: parameter for name, parameter in vae.named_parameters() if parameter.requires_grad}
     optimisers = optimisers_of_convolutions(learning.items(), fused=on == "cuda")
     state = {"vae": vae, "muon": optimisers[0], "adam": optimisers[1]}
-    if not session.restore(**state) and start.exists():
-        vae.load_state_dict(torch.load(start, map_location=on, weights_only=True))
+    session.restore(**state)
     session.log(parameters=sum(p.numel() for p in vae.parameters()), pictures=len(tables))
 
-    def through(images: Any, noise: float) -> Any:
-        latents = encode(vae, images).float()
-        if decoder_only:
-            return decode(vae, latents + noise * torch.randn_like(latents)).float()
-        # whitened by the batch: without it the decoder stays at the mean picture for hundreds of steps
-        latents = (latents - latents.mean((0, 2, 3), keepdim=True)) / (latents.std((0, 2, 3), keepdim=True) + 1e-4)
-        return decode(vae, latents + noise * torch.randn_like(latents)).float()
+    def measure(lesson: Any) -> dict[str, float]:
+        with torch.no_grad(), mixed(on):
+            images = pictures(held_out[:16], side)
+            error = (lesson.through(images).clamp(-1, 1) - images).square()
+        worst = F.avg_pool2d(error.mean(1, keepdim=True), side // 16).amax((1, 2, 3)).mean()
+        return {"held_out_mse": float(error.mean()), "worst_block_mse": float(worst)}
 
+    lesson: Any = None
+    phase = (0, 0)
     while session.goes_on:
-        # most of the time on quarters of a picture, cut where the latents' squares are cut: more steps for the time
-        whole = session.progress > WHOLE_FROM or side < SIDE
-        rows = torch.randint(len(tables), (batch if whole else 2 * batch,))
-        images = pictures(tables[rows].to(on, non_blocking=True), side)
-        if not whole:
-            top, left = (int(at) for at in torch.randint(SIDE // 64 + 1, (2,)) * 32)
-            images = images[:, :, top : top + SIDE // 2, left : left + SIDE // 2]
-        images = images.contiguous(memory_format=torch.channels_last)
+        now = next((cut, count) for since, cut, count in reversed(PHASES) if session.progress >= since)
+        cut, count = min(now[0], side), now[1]
+        places = torch.arange(0, side - cut + 1, CELL, device=on)  # cut where the latents' squares are cut
+
+        def drawn(count: int = count, places: Any = places) -> tuple[Any, Any, Any]:
+            rows = torch.randint(len(tables), (count,), device=on)
+            at = places[torch.randint(len(places), (2,), device=on)]
+            return tables[rows], at[:1], at[1:]
+
+        if now != phase:
+            phase = now
+            lesson = Lesson(vae, cut, side, decoder_only=decoder_only)
+            if on == "cuda":
+                vae.zero_grad()
+                # a step is a thousand small kernels: launched one by one they would take longer than they run
+                lesson = torch.cuda.make_graphed_callables(lesson, drawn(), allow_unused_input=True)
         for optimiser in optimisers:
             session.schedule(optimiser)
-        with mixed(on):
-            again = through(images, NOISE)
-        difference = again - images
-        # most of a picture is sky and ground: what stands out from its surroundings counts more
-        around = torch.nn.functional.interpolate(torch.nn.functional.avg_pool2d(images, 64), scale_factor=64.0)
-        weight = 1 + 4 * (images - around).abs().mean(1, keepdim=True)
-        loss = (weight * (difference.abs() + 2 * difference.square())).mean()
         vae.zero_grad()
+        loss = lesson(*drawn())
         loss.backward()
         torch.nn.utils.clip_grad_norm_(learning.values(), 1.0)
         for optimiser in optimisers:
             optimiser.step()
         session.step += 1
         if session.step % 500 == 0:
-            with torch.no_grad(), mixed(on):
-                images = pictures(held_out[:16], side)
-                error = (through(images, NOISE).clamp(-1, 1) - images).square()
-            local = torch.nn.functional.avg_pool2d(error.mean(1, keepdim=True), side // 16).amax((1, 2, 3)).mean()
-            session.log(loss=float(loss.detach()), held_out_mse=float(error.mean()), worst_block_mse=float(local))
+            session.log(loss=float(loss.detach()), **measure(lesson))
     session.save(**state)
     if session.progress < 1:
         return False
+    session.log(**measure(lesson))
     if not decoder_only:
         with mixed(on):
-            fold_whitening(vae, tables[torch.randperm(len(tables))[:256]], on, side)
-    torch.save({name: value.to(torch.bfloat16) for name, value in vae.state_dict().items()}, folder / "vae.weights.pt")
+            fold_whitening(vae, tables[torch.randperm(len(tables))[:256].to(on)], on, side)
+    torch.save(with_time(vae), folder / "vae.weights.pt")
     return True
 
 
 def load(folder: Path, on: str) -> Any:
     """The finished autoencoder, ready for fast single pictures."""
-    import torch
-
     vae = build_vae()
     vae.load_state_dict(torch.load(folder / "vae.weights.pt", map_location="cpu", weights_only=True))
-    with torch.no_grad():
-        return prepare(vae, on).requires_grad_(False)
+    return prepare(vae, on).requires_grad_(False)
