@@ -125,7 +125,7 @@ def evaluate_editor(edits: list[Any], folder: Path, on: str, num_steps: int, she
         if sheet is not None and language == "en":
             from PIL import Image
 
-            columns = [torch.cat([x[i] for x in (drawn[0], small(made), drawn[1])], 1) for i in range(30)]
+            columns = [torch.cat([x[i] for x in (drawn[0], small(made), drawn[1])], 1) for i in range(min(30, len(made)))]
             lines = torch.cat([torch.cat(columns[i : i + 10], 2) for i in (0, 10, 20)], 1)
             pixels = (lines * 255).round().byte().permute(1, 2, 0).numpy()
             Image.fromarray(pixels).resize((1600, pixels.shape[0] * 1600 // pixels.shape[1])).save(sheet)
