@@ -12,10 +12,12 @@ from editbench.judges import QwenVL
 from editbench.judges.qwen3_vl import Qwen3VL
 from editbench.rubric import Question
 
-SIZES = [
-    (256, 256, "Turn it blue."),
-    (256, 256, "Remove the second cup from the table by the window."),
-    (192, 320, "?"),
+ASKED = [
+    ("Rate the edit.", (256, 256), "Turn it blue."),
+    ("Rate the edit.", (256, 256), "Remove the second cup from the table by the window."),
+    ("Rate the edit in one aspect: light.", (256, 256), "Turn it blue."),
+    ("Rate the edit.", (192, 320), "?"),
+    ("Rate the edit.", None, "There are no pictures."),
 ]
 
 
@@ -48,10 +50,10 @@ def questions() -> list[Question]:
 
     torch.manual_seed(1)
     found = []
-    for width, height, text in SIZES:
-        noise = (torch.rand(2, height, width, 3) * 255).byte().numpy()
+    for system, size, text in ASKED:
+        noise = () if size is None else (torch.rand(2, *size, 3) * 255).byte().numpy()
         pictures = [Image.fromarray(pixels) for pixels in noise]
-        found.append(Question(system="Rate the edit.", content=(*pictures, f"Instruction: {text}")))
+        found.append(Question(system=system, content=(*pictures, f"Instruction: {text}")))
     return found
 
 
@@ -68,13 +70,70 @@ def test_the_next_tokens_logits_are_transformers_own(judge):
         torch.testing.assert_close(ours, stock, rtol=1e-4, atol=1e-4)
 
 
+def test_logits_are_the_same_whatever_was_read_before(judge):
+    prompts = [question.prompt for question in prepared(judge, questions())]
+    alone = [Qwen3VL(judge._model).logits([prompt]) for prompt in prompts]
+    for fast in (Qwen3VL(judge._model), Qwen3VL(judge._model, openings=1)):
+        for order in ([0, 1, 2, 3, 4], [4, 2, 0, 3, 1], [2, 2, 0, 0, 2]):
+            assert torch.equal(fast.logits([prompts[n] for n in order]), torch.cat([alone[n] for n in order]))
+
+
+def test_replies_are_the_same_whatever_was_read_before(judge):
+    prompts = [question.prompt for question in prepared(judge, questions())]
+
+    def written(fast, order):
+        seen = []
+
+        def choose(logits, step):
+            seen.append(logits.clone())
+            return logits.argmax(-1)
+
+        numbers = [1 + n % 3 for n in order]
+        return fast.write([prompts[n] for n in order], numbers, choose, lambda tokens: False, 4), torch.cat(seen)
+
+    for order in ([0, 1, 2, 3, 4], [3, 2, 1]):
+        replies, logits = written(Qwen3VL(judge._model), order)
+        for fast in (Qwen3VL(judge._model), Qwen3VL(judge._model, openings=1)):
+            fast.logits([prompts[1], prompts[4], prompts[2]])
+            again, logits_again = written(fast, order)
+            assert again == replies
+            assert torch.equal(logits_again, logits)
+        in_one_piece, logits_of_one = written(Qwen3VL(judge._model, openings=0), order)
+        assert in_one_piece == replies
+        torch.testing.assert_close(logits_of_one, logits, rtol=1e-4, atol=1e-4)
+
+
+def test_a_rubrics_opening_is_read_once_and_the_latest_are_kept(judge, monkeypatch):
+    prompts = [question.prompt for question in prepared(judge, questions())]
+    begins = [(prompt.ids == judge._model.config.image_token_id).nonzero()[:1, 0].tolist() for prompt in prompts]
+    fast, lengths = Qwen3VL(judge._model, openings=1), []
+    embed = fast._embed
+    monkeypatch.setattr(fast, "_embed", lambda ids: lengths.append(len(ids)) or embed(ids))
+
+    def read(number):
+        lengths.clear()
+        fast.logits([prompts[number]])
+        return list(lengths)
+
+    (first,), (other,), whole = begins[0], begins[2], [len(prompt.ids) for prompt in prompts]
+    assert first != other
+    assert read(0) == [first, whole[0] - first]
+    assert read(1) == [whole[1] - first]
+    assert read(3) == [whole[3] - first]
+    assert read(4) == [whole[4]]
+    assert read(2) == [other, whole[2] - other]
+    assert read(0) == [first, whole[0] - first]
+    (kept,) = fast._openings.values()
+    assert [keys.shape[2] for keys, _ in kept] == [first] * len(fast._words.layers)
+
+
 def test_questions_are_prepared_alike_by_many_threads_at_once(judge):
     asked = questions() * 8
     with ThreadPoolExecutor(6) as pool:
         together = list(pool.map(lambda question: judge.prepare(question, 256 * 256).prompt, asked))
     for prompt, alone in zip(together, prepared(judge, asked), strict=True):
         assert torch.equal(prompt.ids, alone.prompt.ids)
-        assert torch.equal(prompt.pixels, alone.prompt.pixels)
+        assert prompt.pixels is alone.prompt.pixels is None or torch.equal(prompt.pixels, alone.prompt.pixels)
 
 
 def test_replies_are_those_of_generate_on_each_alone(judge, monkeypatch):
@@ -88,21 +147,21 @@ def test_replies_are_those_of_generate_on_each_alone(judge, monkeypatch):
 def test_samples_do_not_depend_on_the_batch_and_follow_their_seeds(judge, monkeypatch):
     monkeypatch.setattr("editbench.judges.qwen_vl.is_settled", lambda text: False)
     asked = prepared(judge, questions())
-    seeds = [[1, 2, 3], [4], [5, 6]]
+    seeds = [[1, 2, 3], [4], [5, 6], [7], [8, 9]]
     together = judge.samples(asked, seeds)
     alone = [judge.samples([question], [of_one])[0] for question, of_one in zip(asked, seeds, strict=True)]
     assert together == alone
-    assert [len(of_one) for of_one in together] == [3, 1, 2]
+    assert [len(of_one) for of_one in together] == [3, 1, 2, 1, 2]
     assert judge.samples(asked[:1], [[3]])[0][0] == together[0][2]
 
 
 def test_the_stock_loop_draws_the_same_samples(judge, monkeypatch):
     monkeypatch.setattr("editbench.judges.qwen_vl.is_settled", lambda text: False)
-    asked = prepared(judge, questions())
-    ours = judge.samples(asked, [[7, 8], [9], [10]])
+    asked, seeds = prepared(judge, questions()), [[7, 8], [9], [10], [11, 12], [13]]
+    ours = judge.samples(asked, seeds)
     fast, judge._fast = judge._fast, None
     try:
-        assert judge.samples(asked, [[7, 8], [9], [10]]) == ours
+        assert judge.samples(asked, seeds) == ours
     finally:
         judge._fast = fast
 

@@ -51,9 +51,10 @@ class _Bench:
             self._part(f"stock generate, {batch} pairs, {new} tokens", partial(self._stock, batch, new))
         self._part("stock forward, 1 pair", self._stock_forward)
         self._part("stock, replies that differ by batch", partial(self._differing, self._stock_tokens))
-        ours = Qwen3VL(self._model)
-        self._part("ours, one forward", partial(self._forwards, ours))
-        self._part("ours, pieces of a forward", partial(self._pieces, ours))
+        ours, in_one_piece = Qwen3VL(self._model), Qwen3VL(self._model, openings=0)
+        for name, way in (("", ours), (", prompts in one piece", in_one_piece)):
+            self._part("ours, one forward" + name, partial(self._forwards, way))
+            self._part("ours, pieces of a forward" + name, partial(self._pieces, way))
         for batch, new in map(_sizes, self._args.ours):
             self._part(f"ours, {batch} pairs, {new} tokens", partial(self._ours, ours, batch, new))
         self._part("ours, replies that differ by batch", partial(self._differing, partial(self._tokens, ours)))
@@ -125,17 +126,30 @@ class _Bench:
         ours.logits(prompts)
         took = [seconds(lambda: ours.logits(prompts), self._device) for _ in range(self._args.calls)]
         together = ours.logits(prompts)
-        alone = torch.cat([ours.logits([prompt]) for prompt in prompts])
-        figures = self._a_pair(took, len(prompts)) | {"first_s": first_s, "same_in_any_batch": together.equal(alone)}
-        return figures | self._memory()
+        alone: list[Any] = []
+        for prompt in prompts:
+            ours._openings.clear()
+            alone.append(ours.logits([prompt]))
+        same = together.equal(torch.cat(alone))
+        return self._a_pair(took, len(prompts)) | {"first_s": first_s, "same_in_any_batch": same} | self._memory()
 
     @torch.inference_mode()
     def _pieces(self, ours: Qwen3VL) -> dict[str, Any]:
+        """The language part with the opening kept, where it is, and what a new opening takes."""
         prompt = self._prompts[0]
-        words = Prompt(ids=prompt.ids.clamp(max=9), positions=prompt.positions, pixels=None, sizes=())
+        words = Prompt(ids=prompt.ids, positions=prompt.positions, pixels=None, sizes=())
         see = timed(lambda: ours._see(prompt), self._device, num_calls=self._args.calls)
         read = timed(lambda: ours._read(words, None, 0, 0), self._device, num_calls=self._args.calls)
-        return {"vision_s": see["median_s"], "language_s": read["median_s"]}
+        figures = {"vision_s": see["median_s"], "language_s": read["median_s"]}
+        if ours._openings:
+
+            def open_anew() -> None:
+                ours._openings.clear()
+                ours._read(words, None, 0, 0)
+
+            anew = timed(open_anew, self._device, num_calls=self._args.calls)
+            figures["opening_s"] = anew["median_s"] - read["median_s"]
+        return figures
 
     def _tokens(self, ours: Qwen3VL, rows: Sequence[int], new: int) -> list[list[int]]:
         prompts = [self._prompts[row] for row in rows]

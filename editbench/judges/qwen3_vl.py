@@ -1,7 +1,9 @@
 """Qwen3-VL's forward for judging: each prompt read alone, then all replies written together.
 
 A prompt that is read alone needs no padding and no mask, so what the judge makes of it is the same in any batch; the
-batch begins where it pays, at the replies, whose every step reads the weights once for all of them. Beside the stock
+batch begins where it pays, at the replies, whose every step reads the weights once for all of them. What stands before
+the first picture is the rubric's, the same in many prompts: it is read by itself, before the rest and never with it, so
+that it makes no difference to a prompt whether its opening was read for it or for an earlier one. Beside the stock
 model: positions and picture grids are worked out ahead on the CPU, where they cost no wait for the GPU; equal pictures
 share one attention; the experts stay `grouped_mm` while writing, where `generate` copies eight a token; and on a GPU
 the reading is compiled and each step of the writing is one CUDA graph. The figures of each: `editbench/bench/judge.md`.
@@ -14,6 +16,7 @@ from typing import Any
 from editbench.judges.slots import Slots
 
 _COLUMNS = 256  # the cache's length grows by so many, so that one graph serves prompts of different lengths
+_OPENINGS = 10  # kept: the detailed rubric has one for each of five aspects, with a rationale and without
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,13 +42,14 @@ class Qwen3VL:
         kind = getattr(model.config, "model_type", "")
         return kind in ("qwen3_vl", "qwen3_vl_moe") and len({weight.device for weight in model.parameters()}) == 1
 
-    def __init__(self, model: Any, *, compiled: bool = True, graphs: bool = True):
-        """Wrap the model; the weights are shared. The settings matter on a GPU only.
+    def __init__(self, model: Any, *, compiled: bool = True, graphs: bool = True, openings: int = _OPENINGS):
+        """Wrap the model; the weights are shared.
 
         Args:
             model: in evaluation mode.
-            compiled: while reading prompts, let Inductor fuse what stands between the large products.
-            graphs: while writing, replay each step as a CUDA graph.
+            compiled: while reading prompts, let Inductor fuse what stands between the large products; on a GPU only.
+            graphs: while writing, replay each step as a CUDA graph; on a GPU only.
+            openings: whose keys and values are kept, at most so many; with 0 prompts are read in one piece.
 
         """
         import torch
@@ -60,6 +64,8 @@ class Qwen3VL:
         self._heads, self._after, self._picture_heads, self._picture_after = pieces
         self._grids: dict[tuple[tuple[int, int], ...], tuple[Any, Any, Any, Any]] = {}
         self._slots: Slots | None = None
+        self._num_openings = openings
+        self._openings: dict[tuple[int, ...], list[tuple[Any, Any]]] = {}  # the last one used stands last
 
     def prompt(self, inputs: Any) -> Prompt:
         """What a processor made of one question, on the CPU, as `logits` and `write` take it; may run in a thread."""
@@ -156,27 +162,64 @@ class Qwen3VL:
 
     def _read(self, prompt: Prompt, slots: Slots | None, row: int, start: int) -> Any:
         """The logits after a prompt, (1, vocabulary); its keys and values into a row, from a column on."""
-        import torch
-
-        config = self._model.config
-        where = (prompt.ids == config.image_token_id).nonzero()[:, 0].to(self._device, non_blocking=True)
-        hidden = self._words.embed_tokens(prompt.ids.to(self._device, non_blocking=True))[None]
+        where = (prompt.ids == self._model.config.image_token_id).nonzero()[:, 0]
+        begin = int(where[0]) if self._num_openings and len(where) else 0
+        opening = self._opening(prompt, begin) if begin else []
+        where = (where - begin).to(self._device, non_blocking=True)
         pictures, deep = self._see(prompt) if prompt.sizes else (None, [])
+        hidden = self._embed(prompt.ids[begin:])
         if pictures is not None:
             hidden = hidden.index_copy(1, where, pictures[None].to(hidden.dtype))
-        turns = self._words.rotary_emb(hidden, prompt.positions[:, None].to(self._device, non_blocking=True))
+        turns = self._turns(hidden, prompt.positions[:, begin:])
         for number, layer in enumerate(self._words.layers):
-            query, keys, values = self._heads(layer, hidden, turns)
+            before = opening[number] if opening else None
+            hidden, keys, values = self._layer(layer, hidden, turns, before)
             if slots is not None:
                 slots.keys[number][row, :, start : start + keys.shape[2]] = keys[0]
                 slots.values[number][row, :, start : start + keys.shape[2]] = values[0]
-            seen = torch.nn.functional.scaled_dot_product_attention(
-                query, keys, values, is_causal=True, enable_gqa=True
-            )
-            hidden = self._after(layer, hidden, seen)
             if number < len(deep):
                 hidden = hidden.index_add(1, where, deep[number][None].to(hidden.dtype))
         return self._model.lm_head(self._words.norm(hidden[:, -1])).float()
+
+    def _opening(self, prompt: Prompt, end: int) -> list[tuple[Any, Any]]:
+        """Each layer's keys and values of the text that ends there, where the first picture begins.
+
+        They follow from the tokens: text stands at the positions 0, 1, 2, …, and sees nothing that comes later.
+        """
+        ids = prompt.ids[:end]
+        name = tuple(ids.tolist())
+        kept = self._openings.pop(name, None)
+        if kept is None:
+            if len(self._openings) == self._num_openings:
+                del self._openings[next(iter(self._openings))]
+            kept = []
+            hidden = self._embed(ids)
+            turns = self._turns(hidden, prompt.positions[:, :end])
+            for layer in self._words.layers:
+                hidden, keys, values = self._layer(layer, hidden, turns, None)
+                kept.append((keys, values))
+        self._openings[name] = kept
+        return kept
+
+    def _embed(self, ids: Any) -> Any:
+        return self._words.embed_tokens(ids.to(self._device, non_blocking=True))[None]
+
+    def _turns(self, hidden: Any, positions: Any) -> Any:
+        return self._words.rotary_emb(hidden, positions[:, None].to(self._device, non_blocking=True))
+
+    def _layer(self, layer: Any, hidden: Any, turns: Any, before: tuple[Any, Any] | None) -> tuple[Any, Any, Any]:
+        """What a layer makes of tokens that see those before them, and all their keys and values."""
+        import torch
+
+        query, keys, values = self._heads(layer, hidden, turns)
+        num_before = 0
+        if before is not None:
+            num_before = before[0].shape[2]
+            keys, values = torch.cat((before[0], keys), 2), torch.cat((before[1], values), 2)
+            # empty ones in place of the queries not asked: the plain causal kernels take a square only
+            query = torch.nn.functional.pad(query, (0, 0, num_before, 0))
+        seen = torch.nn.functional.scaled_dot_product_attention(query, keys, values, is_causal=True, enable_gqa=True)
+        return self._after(layer, hidden, seen[:, :, num_before:]), keys, values
 
     def _next(self, slots: Slots) -> Any:
         if slots.graph is None:
