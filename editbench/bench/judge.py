@@ -16,6 +16,7 @@ from editbench.bench.measure import Figures, distance, matmul_ceiling, seconds, 
 from editbench.judges.qwen3_vl import Prompt, Qwen3VL
 
 _NUM_COMPARED = 8  # questions of which the replies alone and in a batch are compared
+_OPENING = 741  # tokens of the detailed English rubric with a rationale, in the mean of the five aspects
 
 
 def main(argv: Sequence[str]) -> None:
@@ -25,6 +26,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--small", action="store_true", help="a tiny model: a rehearsal, its times mean nothing")
     parser.add_argument("--layers", type=int, help="of the text model; fewer than 48 where 78 GiB are not there")
     parser.add_argument("--side", type=int, default=1024, help="of both pictures, pixels")
+    parser.add_argument("--opening", type=int, default=_OPENING, help="tokens before the pictures, all pairs'")
     parser.add_argument("--stock", nargs="+", default=["4x6", "4x128"], help="batch x new tokens by transformers")
     parser.add_argument("--ours", nargs="+", default=["1x6", "8x6", "32x6", "32x128"], help="the same by ours")
     parser.add_argument("--calls", type=int, default=3, help="calls that a median is over")
@@ -81,7 +83,8 @@ class _Bench:
         took_s = seconds(make, self._device)
         ours = Qwen3VL(self._model)
         most = max(batch for batch, _ in map(_sizes, [*self._args.ours, *self._args.stock, f"{_NUM_COMPARED}x1"]))
-        self._inputs = [random_judge.inputs(self._model, number, side=self._side) for number in range(most)]
+        shape = {"side": self._side, "num_opening": self._args.opening}
+        self._inputs = [random_judge.inputs(self._model, number, **shape) for number in range(most)]
         self._prompts = [ours.prompt(row) for row in self._inputs]
         lengths = [len(prompt.ids) for prompt in self._prompts]
         return {

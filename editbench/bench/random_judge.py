@@ -94,20 +94,20 @@ def model(device: str, *, small: bool, num_layers: int | None = None) -> Any:
     return made
 
 
-def inputs(of: Any, number: int, *, side: int, num_system: int = 300, num_user: int = 120) -> dict[str, Any]:
+def inputs(of: Any, number: int, *, side: int, num_opening: int, num_user: int = 120) -> dict[str, Any]:
     """A question as a processor gives it, on the CPU: a shared beginning, two square pictures, words of its own.
 
     Args:
         of: the model.
         number: which question; the own words are 0 to 39 more by it.
         side: of a picture, pixels.
-        num_system: tokens that all questions share.
+        num_opening: tokens that all questions share, the last of them the one that begins the first picture.
         num_user: tokens after the pictures.
 
     """
     config, grid = of.config, side // _PATCH
     highest = config.text_config.vocab_size - _SPECIAL
-    system = torch.randint(highest, (num_system,), generator=torch.Generator().manual_seed(0))
+    system = torch.randint(highest, (num_opening - 1,), generator=torch.Generator().manual_seed(0))
     own = torch.Generator().manual_seed(1 + number)
     words = torch.randint(highest, (num_user + number * 7 % 40,), generator=own)
     start, end = torch.tensor([config.vision_start_token_id]), torch.tensor([config.vision_end_token_id])

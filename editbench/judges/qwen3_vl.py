@@ -86,6 +86,10 @@ class Qwen3VL:
         heads: int = text.num_key_value_heads * text.head_dim * text.num_hidden_layers
         return 2 * heads * self._model.dtype.itemsize * -(-num_columns // _COLUMNS) * _COLUMNS
 
+    def openings_bytes(self, num_tokens: int) -> int:
+        """Memory that the kept openings take at most, of so many tokens each."""
+        return self._num_openings * self.row_bytes(num_tokens)
+
     def logits(self, prompts: Sequence[Prompt]) -> Any:
         """The next token's logits of each prompt, (prompts, vocabulary)."""
         import torch
