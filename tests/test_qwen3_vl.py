@@ -125,6 +125,7 @@ def test_a_rubrics_opening_is_read_once_and_the_latest_are_kept(judge, monkeypat
     assert read(0) == [first, whole[0] - first]
     (kept,) = fast._openings.values()
     assert [keys.shape[2] for keys, _ in kept] == [first] * len(fast._words.layers)
+    assert all(part.untyped_storage().nbytes() == part.nbytes for both in kept for part in both)
 
 
 def test_questions_are_prepared_alike_by_many_threads_at_once(judge):

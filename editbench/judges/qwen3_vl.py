@@ -223,7 +223,8 @@ class Qwen3VL:
             # empty ones in place of the queries not asked: the plain causal kernels take a square only
             query = torch.nn.functional.pad(query, (0, 0, num_before, 0))
         seen = torch.nn.functional.scaled_dot_product_attention(query, keys, values, is_causal=True, enable_gqa=True)
-        return self._after(layer, hidden, seen[:, :, num_before:]), keys, values
+        # through [0] and back: strides that tell of the part left out would compile another `_after`
+        return self._after(layer, hidden, seen.transpose(1, 2).flatten(2)[0, num_before:][None]), keys, values
 
     def _next(self, slots: Slots) -> Any:
         if slots.graph is None:
@@ -247,7 +248,7 @@ class Qwen3VL:
             seen = torch.nn.functional.scaled_dot_product_attention(
                 grouped, slots.keys[number], slots.values[number], attn_mask=slots.mask
             )
-            hidden = _after(layer, hidden, seen.flatten(1, 2)[:, :, None])
+            hidden = _after(layer, hidden, seen.flatten(1)[:, None])
         slots.at += 1
         slots.positions += 1
         return self._model.lm_head(self._words.norm(hidden[:, -1])).float()
@@ -303,8 +304,8 @@ def _heads(layer: Any, hidden: Any, turns: Any) -> tuple[Any, Any, Any]:
 
 
 def _after(layer: Any, hidden: Any, seen: Any) -> Any:
-    """The rest of a layer, from what its heads have seen."""
-    hidden = hidden + layer.self_attn.o_proj(seen.transpose(1, 2).flatten(2))
+    """The rest of a layer, from what its heads have seen, (rows, length, heads * width of a head)."""
+    hidden = hidden + layer.self_attn.o_proj(seen)
     return hidden + layer.mlp(layer.post_attention_layernorm(hidden))
 
 
