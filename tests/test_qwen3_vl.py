@@ -16,7 +16,7 @@ ASKED = [
     ("Rate the edit.", (256, 256), "Turn it blue."),
     ("Rate the edit.", (256, 256), "Remove the second cup from the table by the window."),
     ("Rate the edit in one aspect: light.", (256, 256), "Turn it blue."),
-    ("Rate the edit.", (192, 320), "?"),
+    ("Rate an edit.", (192, 320), "?"),  # another opening of the same length
     ("Rate the edit.", None, "There are no pictures."),
 ]
 
@@ -103,10 +103,12 @@ def test_replies_are_the_same_whatever_was_read_before(judge):
         torch.testing.assert_close(logits_of_one, logits, rtol=1e-4, atol=1e-4)
 
 
-def test_a_rubrics_opening_is_read_once_and_the_latest_are_kept(judge, monkeypatch):
+def test_a_rubrics_opening_is_read_once_and_the_last_used_are_kept(judge, monkeypatch):
     prompts = [question.prompt for question in prepared(judge, questions())]
     begins = [(prompt.ids == judge._model.config.image_token_id).nonzero()[:1, 0].tolist() for prompt in prompts]
-    fast, lengths = Qwen3VL(judge._model, openings=1), []
+    (first,), (_,), (other,), (alike,), none = begins
+    assert (first == alike, first == other, none) == (True, False, [])
+    fast, lengths = Qwen3VL(judge._model, openings=2), []
     embed = fast._embed
     monkeypatch.setattr(fast, "_embed", lambda ids: lengths.append(len(ids)) or embed(ids))
 
@@ -115,17 +117,18 @@ def test_a_rubrics_opening_is_read_once_and_the_latest_are_kept(judge, monkeypat
         fast.logits([prompts[number]])
         return list(lengths)
 
-    (first,), (other,), whole = begins[0], begins[2], [len(prompt.ids) for prompt in prompts]
-    assert first != other
+    whole = [len(prompt.ids) for prompt in prompts]
     assert read(0) == [first, whole[0] - first]
-    assert read(1) == [whole[1] - first]
-    assert read(3) == [whole[3] - first]
-    assert read(4) == [whole[4]]
     assert read(2) == [other, whole[2] - other]
-    assert read(0) == [first, whole[0] - first]
-    (kept,) = fast._openings.values()
-    assert [keys.shape[2] for keys, _ in kept] == [first] * len(fast._words.layers)
-    assert all(part.untyped_storage().nbytes() == part.nbytes for both in kept for part in both)
+    assert read(1) == [whole[1] - first]
+    assert read(4) == [whole[4]]
+    assert read(3) == [alike, whole[3] - alike]  # in place of the other, which was used before the first
+    assert read(0) == [whole[0] - first]
+    assert read(2) == [other, whole[2] - other]
+    kept = [parts for layers in fast._openings.values() for parts in layers]
+    assert {keys.shape[2] for keys, _ in kept} == {first, other}
+    assert len(kept) == 2 * len(fast._words.layers)
+    assert all(part.untyped_storage().nbytes() == part.nbytes for parts in kept for part in parts)
 
 
 def test_questions_are_prepared_alike_by_many_threads_at_once(judge):
