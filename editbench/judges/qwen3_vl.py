@@ -73,10 +73,13 @@ class Qwen3VL:
         positions, _ = self._model.model.get_rope_index(
             ids, mm_token_type_ids=inputs["mm_token_type_ids"], image_grid_thw=grids
         )
+        pixels = None if grids is None else inputs["pixel_values"].to(self._visual.dtype)
+        if pixels is not None and self._device.type == "cuda":
+            pixels = pixels.pin_memory()  # or their way to the GPU would wait there for all that was asked of it before
         return Prompt(
             ids=ids[0],
             positions=positions[:, 0],
-            pixels=None if grids is None else inputs["pixel_values"].to(self._visual.dtype),
+            pixels=pixels,
             sizes=() if grids is None else tuple((rows, columns) for _, rows, columns in grids.tolist()),
         )
 
