@@ -103,7 +103,8 @@ class _Bench:
         self._part("autoencoder", partial(autoencoder, pipeline.vae, self._device, small=self._small))
         few, *more = self._args.steps
         self._part("stock, first edit", partial(stage, pipeline, self._device, few, 1))
-        self._part(f"stock, {few} steps", partial(stage, pipeline, self._device, few, 5))
+        for steps, num_images in ((few, 5), *((steps, 1) for steps in more)):
+            self._part(f"stock, {steps} steps", partial(stage, pipeline, self._device, steps, num_images))
         self._part("table", partial(self._table, pipeline))
         self._forward("fast with table", self._model.forward)
         self._part("fast, first edit", partial(stage, pipeline, self._device, few, 1))
