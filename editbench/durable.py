@@ -4,11 +4,11 @@ import errno
 import hashlib
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import BinaryIO, Generic, Self, TypeVar
 
 from editbench.errors import UsageError
 from editbench.records import Record
@@ -16,6 +16,7 @@ from editbench.records import Record
 R = TypeVar("R", bound=Record)
 log = logging.getLogger(__name__)
 _PIECE = 2**20  # bytes read at once
+_MOST_OPEN = 100  # of the 1,024 files that a process may have open
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -35,11 +36,21 @@ def write_records(path: Path, records: Sequence[Record]) -> None:
     Raises:
         OSError: as `write_atomic` does.
     """
-    if not _holds(path, map(_line, records)):
-        _write(path, map(_line, records))
+    write_lines(path, lambda: map(to_line, records))
 
 
-def _line(record: Record) -> bytes:
+def write_lines(path: Path, lines: Callable[[], Iterable[bytes]]) -> None:
+    """The same for lines of records, of which a caller need not hold more than one: `lines` gives them once or twice.
+
+    Raises:
+        OSError: as `write_atomic` does.
+    """
+    if not _holds(path, lines()):
+        _write(path, lines())
+
+
+def to_line(record: Record) -> bytes:
+    """The record as it stands in a file."""
     # a lone surrogate (of a file name in an error, say) becomes its JSON escape
     return record.to_json().encode(errors="backslashreplace") + b"\n"
 
@@ -149,7 +160,7 @@ class Part:
             OSError: the disk is full or gone.
         """
         start = self._file.tell()
-        rest = _line(record)
+        rest = to_line(record)
         try:
             while rest:
                 rest = rest[self._file.write(rest) :]
@@ -167,18 +178,74 @@ class Part:
         self._file.close()
 
 
-def read_records(path: Path, kind: type[R]) -> Iterator[R]:
-    """The file's records in order; a line that can't be read is left out and said so, for its pair is then redone.
+class RecordFiles(Generic[R]):
+    """Files of records, of which memory need hold no more than a place each: a number by which to read it again.
 
-    A missing file has no records.
+    A file stays open once it was read, so that its places hold even when another launch puts a new one under its name
+    or removes it; where there are more than `_MOST_OPEN`, those read first are opened anew.
     """
-    try:
-        file = path.open("rb")
-    except FileNotFoundError:
-        return
-    with file:
-        for number, line in enumerate(file, start=1):
+
+    def __init__(self, kind: type[R], paths: Sequence[Path]):
+        self._kind, self._paths = kind, paths
+        self._open: dict[int, BinaryIO] = {}
+
+    def __iter__(self) -> Iterator[tuple[int, R]]:
+        """All records in order, with their places.
+
+        A line that can't be read is left out and said so, for its pair is then redone. A missing file has no records.
+        """
+        for number, path in enumerate(self._paths):
+            start, line_number = 0, 0
             try:
-                yield kind.from_json(line.decode())
-            except ValueError as error:
-                log.warning("%s, line %d: incomplete record dropped (%s)", path, number, error)
+                self._file(number)
+            except FileNotFoundError:
+                continue
+            while line := self._line(number, start):
+                line_number += 1
+                try:
+                    record = self._kind.from_json(line.decode())
+                except ValueError as error:
+                    log.warning("%s, line %d: incomplete record dropped (%s)", path, line_number, error)
+                else:
+                    yield start * len(self._paths) + number, record
+                start += len(line)
+
+    def newest(self) -> dict[str, int]:
+        """By pair id, the place of its last record."""
+        return {record.pair_id: place for place, record in self}
+
+    def at(self, place: int) -> R:
+        """The record there."""
+        return self._kind.from_json(self.line(place).decode())
+
+    def line(self, place: int) -> bytes:
+        """The record there as it stands in its file, with the line break that the last one may lack."""
+        start, number = divmod(place, len(self._paths))
+        line = self._line(number, start)
+        return line if line.endswith(b"\n") else line + b"\n"
+
+    def _line(self, number: int, start: int) -> bytes:
+        file = self._file(number)
+        file.seek(start)
+        return file.readline()
+
+    def _file(self, number: int) -> BinaryIO:
+        if number not in self._open:
+            if len(self._open) == _MOST_OPEN:
+                self._open.pop(next(iter(self._open))).close()
+            self._open[number] = self._paths[number].open("rb")
+        return self._open[number]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+        while self._open:
+            self._open.popitem()[1].close()
+
+
+def read_records(path: Path, kind: type[R]) -> Iterator[R]:
+    """The records of one file, as `RecordFiles` gives them."""
+    with RecordFiles(kind, (path,)) as files:
+        for _, record in files:
+            yield record

@@ -3,7 +3,8 @@
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,7 @@ from PIL.Image import Image
 from editbench.benchmark import read_sources
 from editbench.config import Config
 from editbench.console import Tally, start_logging
-from editbench.durable import Part, write_atomic
+from editbench.durable import Part, read_records, write_atomic
 from editbench.edit_plan import STAGE, edit_key, make_plan
 from editbench.editors import EditFailed, EditRefused
 from editbench.faults import empty_cache, is_fatal, is_out_of_memory, reason
@@ -43,31 +44,34 @@ def edit(config: Config, world: World) -> int:
         plan = json.loads(world.from_rank_0("plan", lambda: json.dumps(make_plan(config, run, lease))))
         if config.check:
             return 0
-        if plan["todo"]:
+        todo = bytes.fromhex(plan["todo"])
+        if any(todo):
             with (
-                Tally(world, len(plan["todo"]), "edit") as tally,
+                Tally(world, sum(todo), "edit") as tally,
                 run.part(STAGE, plan["launch"], world.rank) as part,
                 Watchdog(config.hang_after_s) as watchdog,
             ):
                 share = _Share(config, world, run, part, tally, watchdog)
-                share.edit(run.pairs_on(plan["todo"][world.rank :: world.size]))
+                share.edit(world.share(todo))
         if world.rank != 0:
             return 0
-        order = [pair.pair_id for pair in run.read_pairs()]
-        edits = run.latest(Edit, STAGE, run.manifest)
-        run.merge(edits, order, STAGE, run.manifest)
-        return _conclude(config, run, [edits[order[line]] for line in plan["selected"]])
+        run.merge(Edit, STAGE, run.manifest)
+        return _conclude(config, run, bytes.fromhex(plan["selected"]))
 
 
-def _conclude(config: Config, run: RunDir, edits: Sequence[Edit]) -> int:
-    failed = [edit for edit in edits if edit.error is not None]
-    log.info("%d of %d edited, %d failed: %s", len(edits) - len(failed), len(edits), len(failed), run.manifest)
-    if len(devices := {edit.device for edit in edits if edit.device}) > 1:
+def _conclude(config: Config, run: RunDir, selected: bytes) -> int:
+    number, failed, devices, edits = sum(selected), 0, set[str](), read_records(run.manifest, Edit)
+    for pair in run.pairs_marked(selected):
+        edit = next(edit for edit in edits if edit.pair_id == pair.pair_id)  # both stand in benchmark order
+        failed += edit.error is not None
+        devices.add(edit.device)
+    log.info("%d of %d edited, %d failed: %s", number - failed, number, failed, run.manifest)
+    if len(devices := devices - {""}) > 1:
         log.warning("Edited on %s: the last bits of a picture may differ between them.", " and ".join(sorted(devices)))
     if failed:
         log.info("The same command again tries the failed ones again.")
-    allowed = len(edits) - 1 if config.max_failures is None else config.max_failures
-    return int(len(failed) > allowed)
+    allowed = number - 1 if config.max_failures is None else config.max_failures
+    return int(failed > allowed)
 
 
 class _Share:
@@ -79,20 +83,16 @@ class _Share:
         self._key = edit_key(config.editor)
         self._device = ""
 
-    def edit(self, pairs: Sequence[Pair]) -> None:
-        """Edit them in order; a pair that can't be edited is a record, a process that can't go on an exception."""
-        if not pairs:
+    def edit(self, marks: bytes) -> None:
+        """Edit the pairs marked; one that can't be edited is a record, a process that can't go on an exception."""
+        if not any(marks):
             return
         with ThreadPoolExecutor(1, "reader") as reader, ThreadPoolExecutor(1, "writer") as writer:
-            sources = reader.submit(self._write_sources, pairs)
+            sources = reader.submit(self._write_sources, marks)
             self._load()
             sources.result()
             written: Future[None] | None = None
-            ahead = reader.submit(self._read, pairs[0])
-            for pair, following in zip(pairs, [*pairs[1:], None], strict=True):
-                source = ahead.result()
-                if following is not None:
-                    ahead = reader.submit(self._read, following)
+            for pair, source in self._read_ahead(reader, marks):
                 edit, image = self._one(pair, source)
                 if written is not None:
                     written.result()  # one image waits to be written at the most, and a full disk is heard of at once
@@ -111,11 +111,21 @@ class _Share:
         if self._world.rank == 0:
             self._run.write_environment(environment([self._device]))
 
-    def _write_sources(self, pairs: Sequence[Pair]) -> None:
-        wanted = {pair.pair_id for pair in pairs}
-        path = self._config.the_benchmark
-        for pair_id, source in read_sources(path, wanted, images=self._config.images):
+    def _write_sources(self, marks: bytes) -> None:
+        wanted = (pair.pair_id for pair in self._run.pairs_marked(marks))
+        for pair_id, source in read_sources(self._config.the_benchmark, wanted, images=self._config.images):
             write_atomic(self._run.source(pair_id), encode_png(source))
+
+    def _read_ahead(self, reader: ThreadPoolExecutor, marks: bytes) -> Iterator[tuple[Pair, Image]]:
+        """The pairs with their sources; while a caller works on one, the next one's is read."""
+        ahead: deque[tuple[Pair, Future[Image]]] = deque()
+        for pair in self._run.pairs_marked(marks):
+            ahead.append((pair, reader.submit(self._read, pair)))
+            if len(ahead) > 1:
+                first, source = ahead.popleft()
+                yield first, source.result()
+        for last, source in ahead:
+            yield last, source.result()
 
     def _read(self, pair: Pair) -> Image:
         source = decode(self._run.source(pair.pair_id).read_bytes())

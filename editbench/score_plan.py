@@ -5,13 +5,13 @@ from typing import Any
 
 import yaml
 
-from editbench.benchmark import select
+from editbench.benchmark import selector
 from editbench.config import Config
-from editbench.durable import write_atomic
+from editbench.durable import read_records, write_atomic
 from editbench.errors import UsageError
 from editbench.lease import Lease
 from editbench.protocol import protocol, refuse_another_protocol, refuse_what_the_judge_lacks, score_key
-from editbench.records import Edit, Failure, Score
+from editbench.records import Edit, Failure, Pair, Score
 from editbench.run_dir import RunDir
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,8 @@ def make_plan(config: Config, run: RunDir, name: str, lease: Lease) -> dict[str,
     """Rank 0 alone: check everything, write down how the scores come about, and list what is left to do.
 
     Returns:
-        `launch`, its number, and `todo`, the ids of the pairs whose edits are to be judged.
+        `launch`, its number, and `todo`, which pairs' edits are to be judged: a byte a pair of pairs.jsonl, 0 or 1, in
+        hexadecimal.
 
     Raises:
         UsageError: the judge, the configuration or the run can't be worked with.
@@ -33,30 +34,35 @@ def make_plan(config: Config, run: RunDir, name: str, lease: Lease) -> dict[str,
     refuse_another_protocol(config, run, name)
     if not config.check:
         lease.take()
-    how, pairs = protocol(config), run.read_pairs()
-    selected = {pair.pair_id: pair for pair in select(pairs, limit=config.limit, categories=config.categories or None)}
-    if not selected:
+    how, chooses = protocol(config), selector(limit=config.limit, categories=config.categories)
+    todo, num_selected, num_edited = bytearray(), 0, 0
+    with (
+        run.records(Edit, "edit", run.manifest) as edits,
+        run.records(Score, f"score-{name}", run.scores(name)) as scores,
+    ):
+        newest_edit, newest_score = edits.newest(), scores.newest()
+        for pair in read_records(run.pairs, Pair):
+            is_selected = chooses(pair)
+            is_edited = is_selected and pair.pair_id in newest_edit
+            stands = False
+            if is_edited and pair.pair_id in newest_score:
+                edit, score = edits.at(newest_edit[pair.pair_id]), scores.at(newest_score[pair.pair_id])
+                stands = score.failure not in _TRY_AGAIN and score.key == score_key(pair, edit, how)
+            num_selected += is_selected
+            num_edited += is_edited
+            todo.append(is_edited and not stands)
+    if not todo:
+        raise run.is_empty()
+    if not num_selected:
         raise UsageError(f"--categories {','.join(config.categories)}: {run.root} has no pair of these")
-    keys = {
-        edit.pair_id: score_key(selected[edit.pair_id], edit, how)
-        for edit in run.records(Edit, "edit", run.manifest)
-        if edit.pair_id in selected
-    }
-    if not keys:
+    if not num_edited:
         raise UsageError(f"{run.root} has no edits yet; make them: torchrun --nproc_per_node=gpu -- edit.py …")
-    if len(keys) < len(selected):
-        log.warning("Only %d of %d pairs have been edited; the others can be scored later.", len(keys), len(selected))
-    before = run.records(Score, f"score-{name}", run.scores(name))
-    standing = {score.pair_id: score.key == keys.get(score.pair_id) and _is_last_word(score) for score in before}
-    todo = [name for name in selected if name in keys and not standing.get(name)]
-    log.info("%s, judge %s: %d edits, %d to score.", run.root, config.judge.name, len(keys), len(todo))
+    if num_edited < num_selected:
+        log.warning("Only %d of %d pairs have been edited; the others can be scored later.", num_edited, num_selected)
+    log.info("%s, judge %s: %d edits, %d to score.", run.root, config.judge.name, num_edited, sum(todo))
     if not config.check:
         write_atomic(run.protocol(name), yaml.safe_dump(how, sort_keys=False, allow_unicode=True).encode())
-    return {"launch": run.next_launch(f"score-{name}"), "todo": todo}
-
-
-def _is_last_word(score: Score) -> bool:
-    return score.failure not in _TRY_AGAIN
+    return {"launch": run.next_launch(f"score-{name}"), "todo": todo.hex()}
 
 
 def _refuse_another_benchmark(config: Config, run: RunDir) -> None:

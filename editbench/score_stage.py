@@ -4,16 +4,18 @@ import json
 import logging
 import os
 import time
-from collections.abc import Collection, Sequence
+from array import array
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import compress, islice
 from pathlib import Path
 from typing import Any
 
 from editbench.config import Config
 from editbench.console import Tally, start_logging
 from editbench.controls import make_controls
-from editbench.durable import Part, read_records
+from editbench.durable import Part, RecordFiles, read_records
 from editbench.errors import UsageError
 from editbench.faults import empty_cache, is_fatal, is_out_of_memory, reason
 from editbench.images import decode
@@ -75,34 +77,21 @@ def _score(config: Config, world: World) -> int:
         plan = json.loads(world.from_rank_0("plan", lambda: json.dumps(make_plan(config, run, name, lease))))
         if config.check:
             return 0
-        if plan["todo"]:
+        todo = bytes.fromhex(plan["todo"])
+        if any(todo):
             with (
-                Tally(world, len(plan["todo"]), "score") as tally,
+                Tally(world, sum(todo), "score") as tally,
                 run.part(stage, plan["launch"], world.rank) as part,
                 Watchdog(config.hang_after_s) as watchdog,
             ):
                 share = _Share(config, world, run, part, tally, watchdog)
-                share.score(_tasks(config, run, plan["todo"][world.rank :: world.size]))
+                share.score(world.share(todo))
         if world.rank != 0:
             return 0
-        order = [pair.pair_id for pair in run.read_pairs()]
-        scores = run.latest(Score, stage, merged)
-        run.merge(scores, order, stage, merged)
-        return _conclude(config, run, name, [scores[pair_id] for pair_id in order if pair_id in scores])
-
-
-def _tasks(config: Config, run: RunDir, pair_ids: Collection[str]) -> list[Task]:
-    """One rank's, in benchmark order: the others' are not held in memory."""
-    how, mine = protocol(config), set(pair_ids)
-    edits = {edit.pair_id: edit for edit in run.records(Edit, "edit", run.manifest) if edit.pair_id in mine}
-    found = ((pair, edits[pair.pair_id]) for pair in read_records(run.pairs, Pair) if pair.pair_id in mine)
-    return [Task(pair=pair, edit=edit, key=score_key(pair, edit, how)) for pair, edit in found]
-
-
-def _conclude(config: Config, run: RunDir, name: str, scores: Sequence[Score]) -> int:
-    failed = sum(score.failure is not None for score in scores)
-    log.info("%s: %s", told(scores), run.scores(name))
-    return int(config.max_failures is not None and failed > config.max_failures)
+        run.merge(Score, stage, merged)
+        log.info("%s: %s", told(read_records(merged, Score)), merged)
+        failed = sum(score.failure is not None for score in read_records(merged, Score))
+        return int(config.max_failures is not None and failed > config.max_failures)
 
 
 class _Share:
@@ -111,33 +100,48 @@ class _Share:
     def __init__(self, config: Config, world: World, run: RunDir, part: Part, tally: Tally, watchdog: Watchdog):
         self._config, self._world, self._run, self._part, self._tally = config, world, run, part, tally
         self._watchdog = watchdog
+        self._how = protocol(config)
         self._rubric = RUBRICS[config.rubric]
         self._device = ""
         self._size = 1
 
-    def score(self, tasks: Sequence[Task]) -> None:
-        """Score them in batches of like length; every one of them gets a record."""
-        asked: list[Task] = []
-        for task in tasks:
+    def score(self, marks: bytes) -> None:
+        """Score the pairs marked in batches of like length; every one of them gets a record."""
+        run = self._run
+        with RecordFiles(Pair, (run.pairs,)) as pairs, run.records(Edit, "edit", run.manifest) as edits:
+            places = self._places(pairs, edits, marks)
+            if not places[0]:
+                return
+            self._size = self._load()
+            tasks = (self._task(pairs.at(pair), edits.at(edit)) for pair, edit in zip(*places, strict=True))
+            with ThreadPoolExecutor(_num_readers(self._world), "reader") as readers:
+                batch = list(islice(tasks, self._size))
+                ahead = readers.map(self._question, batch)
+                while batch:
+                    questions = list(ahead)
+                    following = list(islice(tasks, self._size))
+                    ahead = readers.map(self._question, following)
+                    for record in self._ask(batch, questions):
+                        self._append(record)
+                    batch = following
+
+    def _places(self, pairs: RecordFiles[Pair], edits: RecordFiles[Edit], marks: bytes) -> "list[array[int]]":
+        """Where those with an image stand, pairs and edits, shortest question first; the others get their record."""
+        newest, places, lengths = edits.newest(), (array("Q"), array("Q")), list[int]()
+        for place, pair in compress(pairs, marks):
+            task = self._task(pair, edits.at(newest[pair.pair_id]))
             if self._run.has_image(task.edit):
-                asked.append(task)
+                lengths.append(_length(task))
+                places[0].append(place)
+                places[1].append(newest[pair.pair_id])
             else:
                 detail = task.edit.error or f"{task.edit.image} is not as its record says; run edit.py again"
                 self._append(self._failure(task, "missing edit", detail))
-        if not asked:
-            return
-        self._size = self._load()
-        asked.sort(key=_length)
-        with ThreadPoolExecutor(_num_readers(self._world), "reader") as readers:
-            batch, asked = asked[: self._size], asked[self._size :]
-            ahead = readers.map(self._question, batch)
-            while batch:
-                questions = list(ahead)
-                following, asked = asked[: self._size], asked[self._size :]
-                ahead = readers.map(self._question, following)
-                for record in self._ask(batch, questions):
-                    self._append(record)
-                batch = following
+        order = sorted(range(len(lengths)), key=lengths.__getitem__)
+        return [array("Q", (column[line] for line in order)) for column in places]
+
+    def _task(self, pair: Pair, edit: Edit) -> Task:
+        return Task(pair=pair, edit=edit, key=score_key(pair, edit, self._how))
 
     def _load(self) -> int:
         """Load the judge and say how many pairs it is to answer at once."""
@@ -244,10 +248,10 @@ def _num_readers(world: World) -> int:
     return max(1, min(_MOST_READERS, (os.cpu_count() or 1) // world.local_size - 1))
 
 
-def _length(task: Task) -> tuple[int, int]:
-    """How long the question will be, nearly: source and edit are mostly of one size."""
+def _length(task: Task) -> int:
+    """Grows with the question, nearly: with the size, since source and edit are mostly of one; then with the texts."""
     texts = len(task.pair.instruction) + len(task.pair.rationale or "")
-    return (task.edit.width or 0) * (task.edit.height or 0), texts
+    return (task.edit.width or 0) * (task.edit.height or 0) << 32 | texts
 
 
 def _free_gib(world: World) -> float:

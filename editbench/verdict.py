@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from editbench.judges import Reply
@@ -47,14 +47,18 @@ def verdict(blank: Score, rubric: Rubric, replies: Sequence[Reply], *, expected:
     return replace(said, value=round(math.fsum(read) / len(read), 4), spread=spread)
 
 
-def told(scores: Sequence[Score]) -> str:
+def told(scores: Iterable[Score]) -> str:
     """How many have a score, what the others lack and, where a server said so, which models answered."""
-    failures = Counter(score.failure for score in scores if score.failure is not None)
+    failures, named, total = Counter[str](), set[str](), 0
+    for score in scores:
+        total += 1
+        failures.update([score.failure] if score.failure else [])
+        named.add(score.model)
     kinds = ", ".join(f"{number} {failure}" for failure, number in sorted(failures.items()))
-    models = sorted({score.model for score in scores if score.model})
+    models = sorted(named - {""})
     answered = f", answered by {' and '.join(models)}" if models else ""
     mixed = ": MORE THAN ONE MODEL" if len(models) > 1 else ""
-    return f"{len(scores) - failures.total()} of {len(scores)} have a score{kinds and f' ({kinds})'}{answered}{mixed}"
+    return f"{total - failures.total()} of {total} have a score{kinds and f' ({kinds})'}{answered}{mixed}"
 
 
 def _read(rubric: Rubric, reply: Reply) -> Reading:

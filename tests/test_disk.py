@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from editbench.durable import read_records, write_atomic
-from editbench.records import Edit
+from editbench.durable import read_records, write_atomic, write_records
+from editbench.records import Edit, Pair
 from editbench.run_dir import RunDir
 from tests.conftest import FAILING, command, environment, rows, same, start
 
@@ -238,6 +238,7 @@ def test_what_a_network_disk_leaves_of_files_that_were_open_is_not_read(tmp_path
     with run.part("edit", 1, 0) as part:
         part.append(edit)
     (tmp_path / "parts" / ".nfs000000000000beef00000001").write_bytes(b"\0" * 100)
-    run.merge(run.latest(Edit, "edit", run.manifest), ["a"], "edit", run.manifest)
+    write_records(run.pairs, [Pair(pair_id="a", category="causal", instruction="x", source_sha256="s")])
+    run.merge(Edit, "edit", run.manifest)
     assert list(read_records(run.manifest, Edit)) == [edit]
     assert run.next_launch("edit") == 1

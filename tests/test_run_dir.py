@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from editbench.durable import read_records, write_atomic
-from editbench.records import Edit, Score
+from editbench.durable import read_records, write_atomic, write_records
+from editbench.records import Edit, Pair, Score
 from editbench.run_dir import RunDir, environment, file_stem, key, seed_for, sha256
 
 ANY_FILE = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -17,6 +17,10 @@ IDS = st.text(st.characters(exclude_categories=("Cs",)), min_size=1)
 
 def an_edit(pair_id: str, **changes: object) -> Edit:
     return Edit(**({"pair_id": pair_id, "seed": 1, "key": "k", "image": f"images/{pair_id}.png"} | changes))
+
+
+def a_pair(pair_id: str) -> Pair:
+    return Pair(pair_id=pair_id, category="causal", instruction="x", source_sha256="s")
 
 
 @given(IDS)
@@ -141,7 +145,8 @@ def test_the_newest_launch_wins_and_the_merge_drops_the_parts(tmp_path):
         part.append(an_edit("other stage"))
     latest = run.latest(Edit, "edit", run.manifest)
     assert latest["a"].error is None
-    run.merge(latest, ["a"], "edit", run.manifest)
+    write_records(run.pairs, [a_pair("a")])
+    run.merge(Edit, "edit", run.manifest)
     assert list(read_records(run.manifest, Edit)) == [latest["a"]]
     assert [path.name for path in (tmp_path / "parts").iterdir()] == ["score-x.000001.00000.jsonl"]
 

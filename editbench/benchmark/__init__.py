@@ -20,27 +20,28 @@ that its row lacks.
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from types import MappingProxyType
 
 from PIL.Image import Image
 
 from editbench.benchmark.files import Defects, shown
-from editbench.benchmark.rows import parse_category, rows
+from editbench.benchmark.rows import Seen, parse_category, rows
 from editbench.records import Category, Language, Pair
 
 log = logging.getLogger(__name__)
 
-__all__ = ["load_pairs", "parse_category", "read_sources", "select"]
-
-_NONE: Mapping[str, Pair] = MappingProxyType({})
+__all__ = ["load_pairs", "parse_category", "read_sources", "selector"]
 
 
 def load_pairs(
-    path: Path, *, language: Language, images: Path | None = None, earlier: Mapping[str, Pair] = _NONE
-) -> list[Pair]:
-    """Read a whole benchmark and check all of it: every field, and that every image decodes.
+    path: Path,
+    *,
+    language: Language,
+    images: Path | None = None,
+    earlier: Callable[[str], Pair | None] = lambda pair_id: None,
+) -> Iterator[Pair]:
+    """Read a whole benchmark, pair by pair, and check all of it: every field, and that every image decodes.
 
     Paths in a row start from `images`, or from the file's own folder, and stay below it. A `.json` list is read
     item by item: 270 items with 1.9 MB of base64 each (1472 × 1104 PNG), 0.52 GB in all, took the process from 33 MB
@@ -50,33 +51,33 @@ def load_pairs(
         path: the benchmark.
         language: of the texts.
         images: the folder that paths start from; None: the file's own.
-        earlier: what it held when it was last read, by id: a source that is the same byte for byte is not decoded
-            again, and a pair that is the same is the same object.
+        earlier: gives the pair of an id as it was when last read: a source that is the same byte for byte is not
+            decoded again.
 
     Raises:
-        UsageError: all defects at once, a line each: file, row (an item's number from 1; in JSONL and CSV the
-            line's), field, what is wrong and what to do.
+        UsageError: after the last pair, all defects at once, a line each: file, row (an item's number from 1; in JSONL
+            and CSV the line's), field, what is wrong and what to do.
     """
     defects = Defects(path)
-    pairs: list[Pair] = []
-    seen: dict[str, tuple[int, str]] = {}
+    num_pairs = 0
+    seen = Seen()
     misspelt: dict[str, str] = {}
     for row in rows(path, images, defects):
         row.check_id(seen)
         misspelt.update(row.misspelt())
-        before = earlier.get(row.pair_id)
+        before = earlier(row.pair_id)
         pair = row.pair(language, before and before.source_sha256)
         if pair is not None:
-            pairs.append(before if before is not None and before == pair else pair)
-    if not pairs:
+            num_pairs += 1
+            yield pair
+    if not num_pairs:
         defects.add_if_none("holds no pair; give it at least one")
     defects.raise_if_any()
     for name, near in misspelt.items():
         log.warning("%s: the field %s is ignored; is %s meant?", path, shown(name), near)
-    return pairs
 
 
-def read_sources(path: Path, pair_ids: Collection[str], *, images: Path | None = None) -> Iterator[tuple[str, Image]]:
+def read_sources(path: Path, pair_ids: Iterable[str], *, images: Path | None = None) -> Iterator[tuple[str, Image]]:
     """Read the file once more and yield the decoded sources of these pairs, in file order, one at a time.
 
     Raises:
@@ -101,12 +102,17 @@ def read_sources(path: Path, pair_ids: Collection[str], *, images: Path | None =
     defects.raise_if_any()
 
 
-def select(pairs: Sequence[Pair], *, limit: int | None, categories: Sequence[Category] | None) -> list[Pair]:
-    """The first `limit` pairs of each of these categories, in file order; None: all of them."""
+def selector(*, limit: int | None, categories: Sequence[Category]) -> Callable[[Pair], bool]:
+    """Tells of each pair, asked in file order, whether it is one of the first `limit` of one of these categories.
+
+    Args:
+        limit: None: all of them.
+        categories: none: all five.
+    """
     taken: Counter[Category] = Counter()
-    selected: list[Pair] = []
-    for pair in pairs:
+
+    def chooses(pair: Pair) -> bool:
         taken[pair.category] += 1
-        if (categories is None or pair.category in categories) and (limit is None or taken[pair.category] <= limit):
-            selected.append(pair)
-    return selected
+        return (not categories or pair.category in categories) and (limit is None or taken[pair.category] <= limit)
+
+    return chooses

@@ -81,15 +81,14 @@ class Row:
             if name in _TEXTS or name == "tags":
                 self._wrong(name, "stands twice in this row; keep one")
 
-    def check_id(self, seen: dict[str, tuple[int, str]]) -> None:
+    def check_id(self, seen: "Seen") -> None:
         """The row has an id, and no row before it has one that some file system takes for the same name."""
         if not self.pair_id:
             return self._missing(_ID, _ID[self._with_images], "give the row an id of its own")
         field = next(name for name in _ID if self._fields.get(name))
         if len(self.pair_id.encode(errors="surrogatepass")) > _MAX_ID_BYTES:
             self._wrong(field, f"makes an id of over {_MAX_ID_BYTES} bytes; shorten it")
-        name = _normal(_normal(self.pair_id).casefold())
-        number, other = seen.setdefault(name, (self.number, self.pair_id))
+        number, other = seen.first(self.pair_id, self.number)
         if number != self.number:
             same = "is also the id" if other == self.pair_id else f"would be one file name with {shown(other)}, the id"
             self._wrong(field, f"{same} of row {number}; give each row its own")
@@ -228,6 +227,22 @@ class Row:
             return None if data is None else decode(data)
         except ValueError as error:
             return self._wrong(name, f"the image {error}; replace it")
+
+
+class Seen:
+    """The ids of the rows so far, by the name that some file system takes them for."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self._spelt: dict[str, str] = {}  # of those that are spelt otherwise than their name
+
+    def first(self, pair_id: str, number: int) -> tuple[int, str]:
+        """Take in a row's id; the number and the id of the first row with that name."""
+        name = _normal(_normal(pair_id).casefold())
+        known = self._numbers.setdefault(name, number)
+        if known == number and name != pair_id:
+            self._spelt[name] = pair_id
+        return known, self._spelt.get(name, name)
 
 
 def parse_category(text: str) -> Category:
