@@ -3,11 +3,10 @@
 import hashlib
 import logging
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 import yaml
 
@@ -45,9 +44,14 @@ def make_plan(config: Config, run: RunDir, lease: Lease) -> dict[str, Any]:
     if not config.check:
         lease.take()
     _refuse_another_editor(config, run)
-    with ExitStack() as files:
-        found = _read(config, run, files)
-        state = _compare(found, config, run)
+    keys, spoilt = _recorded(run)
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
+        try:
+            anew, state = None, _compare(_as_checked(config, run), keys, spoilt, set(), config, run)
+        except _NotAsCheckedError:
+            anew = _read_anew(config, run, file)
+            pairs = (Pair.from_json(line.decode()) for line in _lines(file))
+            state = _compare(pairs, keys, spoilt, anew.changed, config, run)
         if not any(state.selected):
             raise UsageError(f"--categories {','.join(config.categories)}: {path} has no pair of these")
         if state.changed and not config.accept_changes:
@@ -68,63 +72,62 @@ def make_plan(config: Config, run: RunDir, lease: Lease) -> dict[str, Any]:
             log.info("%d images have no record that vouches for them and are made again.", state.num_orphans)
         run.remove_torn()
         write_atomic(run.config, to_yaml(config).encode())
-        if not found.is_as_checked:
-            write_lines(run.pairs, found.lines)
-            if found.is_whole:
-                write_atomic(run.checked, _as_checked(config, run).encode())
+        if anew is not None:
+            write_lines(run.pairs, lambda: _lines(file))
+            if anew.is_whole:
+                write_atomic(run.checked, _digests(config, run).encode())
     for pair_id, source in read_sources(path, state.without_source, images=config.images):
         write_atomic(run.source(pair_id), encode_png(source))
     return {"launch": run.next_launch(STAGE), "todo": state.todo.hex(), "selected": state.selected.hex()}
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Benchmark:
-    """What a launch finds in it."""
+def _lines(file: IO[bytes]) -> Iterator[bytes]:
+    file.seek(0)
+    return iter(file)
 
-    file: IO[bytes]
-    """What the run holds from now on, in benchmark order, as it stands or is to stand in pairs.jsonl."""
-    is_whole: bool = True
-    """Whether these are all pairs that the benchmark has."""
-    is_as_checked: bool = True
-    """Whether neither it nor what the run holds of it has changed since."""
-    changed: frozenset[str] = frozenset()
+
+@dataclass(frozen=True, kw_only=True)
+class _Anew:
+    """What is found in a benchmark that was read row by row."""
+
+    is_whole: bool
+    """Whether the run holds all of its pairs from now on."""
+    changed: set[str]
     """Ids of those that the run held before and that ask for something else now."""
 
-    def lines(self) -> Iterator[bytes]:
-        """The file's, from its start."""
-        self.file.seek(0)
-        return iter(self.file)  # not `yield from`: a generator that is let go would close the file
 
+def _read_anew(config: Config, run: RunDir, file: IO[bytes]) -> _Anew:
+    """Row by row, and with every defect.
 
-def _read(config: Config, run: RunDir, files: ExitStack) -> _Benchmark:
-    """The selection and what the run held before, in benchmark order: a smaller `--limit` drops nothing."""
-    if _is_as_checked(config, run):
-        return _Benchmark(file=files.enter_context(run.pairs.open("rb")))
-    # what may yet be refused stands outside the run, and if it is much not in memory
-    file = files.enter_context(tempfile.SpooledTemporaryFile(_IN_MEMORY))  # noqa: SIM115  (`files` closes it)
-    before = files.enter_context(RecordFiles(Pair, (run.pairs,)))
-    places = before.newest()  # those left at the end are gone
+    Args:
+        config: names the benchmark.
+        run: as an earlier launch left it.
+        file: gets what pairs.jsonl is to hold: the selection and what stood there before, for a smaller `--limit`
+            drops nothing. It is not the run's, since the launch may yet be refused, and what is large is on a disk.
+    """
+    with RecordFiles(Pair, (run.pairs,)) as before:
+        places = before.newest()  # those left at the end are gone
 
-    def earlier(pair_id: str) -> Pair | None:
-        return before.at(places[pair_id]) if pair_id in places else None
+        def earlier(pair_id: str) -> Pair | None:
+            return before.at(places[pair_id]) if pair_id in places else None
 
-    chooses, is_whole, changed = selector(limit=config.limit, categories=config.categories), True, set[str]()
-    for pair in load_pairs(config.the_benchmark, language=config.language, images=config.images, earlier=earlier):
-        was = earlier(pair.pair_id)
-        if chooses(pair) or was is not None:
-            file.write(to_line(pair))
-        else:
-            is_whole = False
-        if was is not None:
-            del places[pair.pair_id]
-            if any(getattr(was, name) != getattr(pair, name) for name in _ASKED):
-                changed.add(pair.pair_id)
+        chooses, is_whole, changed = selector(limit=config.limit, categories=config.categories), True, set[str]()
+        for pair in load_pairs(config.the_benchmark, language=config.language, images=config.images, earlier=earlier):
+            was = earlier(pair.pair_id)
+            if chooses(pair) or was is not None:
+                file.write(to_line(pair))
+            else:
+                is_whole = False
+            if was is not None:
+                del places[pair.pair_id]
+                if any(getattr(was, name) != getattr(pair, name) for name in _ASKED):
+                    changed.add(pair.pair_id)
     if places:
         raise UsageError(
             f"{run.root} holds {len(places)} pairs that this benchmark does not have ({', '.join(sorted(places)[:3])}, "
             "…): it is of another benchmark; give this one a run of its own (--run)"
         )
-    return _Benchmark(file=file, is_whole=is_whole, is_as_checked=False, changed=frozenset(changed))
+    return _Anew(is_whole=is_whole, changed=changed)
 
 
 @dataclass(kw_only=True)
@@ -147,50 +150,74 @@ class _State:
     """Ids of those that are done and whose decoded source image is gone."""
 
 
-def _compare(found: _Benchmark, config: Config, run: RunDir) -> _State:
+def _recorded(run: RunDir) -> tuple[dict[str, str], set[str]]:
+    """By id, the keys of the images that the newest records tell of; and the ids of those that are not as recorded."""
+    keys, spoilt = dict[str, str](), set[str]()
+    with run.records(Edit, STAGE, run.manifest) as edits:
+        for _, edit in edits:  # a newer one of a pair takes an older one's place
+            keys.pop(edit.pair_id, None)
+            spoilt.discard(edit.pair_id)
+            if edit.error is None:
+                keys[edit.pair_id] = edit.key
+                if not run.has_image(edit):
+                    spoilt.add(edit.pair_id)
+    return keys, spoilt
+
+
+def _compare(
+    pairs: Iterable[Pair], keys: Mapping[str, str], spoilt: Set[str], changed: Set[str], config: Config, run: RunDir
+) -> _State:
     state, edit_key_of = _State(), edit_key(config.editor)
     chooses = selector(limit=config.limit, categories=config.categories)  # of these the same as of all
-    with run.records(Edit, STAGE, run.manifest) as edits:
-        newest = edits.newest()
-        for line in found.lines():
-            pair = Pair.from_json(line.decode())
-            place = newest.get(pair.pair_id)
-            standing = "failed" if place is None else _standing(edits.at(place), pair, run, config, edit_key_of)
-            selected, made = chooses(pair), standing != "failed"
-            todo = selected and standing != "done"
-            changed = made and (standing == "changed" or pair.pair_id in found.changed)
-            state.selected.append(selected)
-            state.todo.append(todo)
-            state.num_made += made
-            if changed:
-                state.changed.append(pair.pair_id)
-            if todo and made:
-                why = "what it is made from has changed" if changed else "its image is not as recorded"
-                state.redone[pair.pair_id] = why
-            if todo and not made:
-                state.num_orphans += run.image(pair.pair_id).exists()
-            if standing == "done" and not run.has_source(pair.pair_id):
-                state.without_source.append(pair.pair_id)
+    for pair in pairs:
+        name, selected = pair.pair_id, chooses(pair)
+        made = name in keys
+        current = made and keys[name] == edit_key_of(pair, seed_for(config.seed, name))
+        done = current and name not in spoilt
+        of_another = made and (not current or name in changed)
+        todo = selected and not done
+        state.selected.append(selected)
+        state.todo.append(todo)
+        state.num_made += made
+        if of_another:
+            state.changed.append(name)
+        if todo and made:
+            state.redone[name] = "what it is made from has changed" if of_another else "its image is not as recorded"
+        if todo and not made:
+            state.num_orphans += run.image(name).exists()
+        if done and not run.has_source(name):
+            state.without_source.append(name)
     return state
 
 
-def _is_as_checked(config: Config, run: RunDir) -> bool:
-    """Whether the benchmark is byte for byte what an earlier launch found sound and wrote pairs.jsonl from.
+class _NotAsCheckedError(Exception):
+    """The benchmark is not, byte for byte, what an earlier launch found sound."""
+
+
+def _as_checked(config: Config, run: RunDir) -> Iterator[Pair]:
+    """The run's pairs, when the benchmark is byte for byte what an earlier launch found sound and wrote them from.
 
     Then each row would be found sound again and give the same pair, which takes most of the time that a run of 100,000
     needs to start. Neither time nor size of a file is believed: the benchmark's bytes are hashed, every source's, and
     those of pairs.jsonl, which might be damaged.
+
+    Raises:
+        _NotAsCheckedError: at the start, or at the first pair whose source is another.
     """
-    if not run.checked.exists() or run.checked.read_text() != _as_checked(config, run):
-        return False
-    folder, pairs = config.images or config.the_benchmark.parent, read_records(run.pairs, Pair)
-    try:
-        return all(is_file(f"{folder}/{pair.source}", pair.source_sha256) for pair in pairs if pair.source is not None)
-    except OSError:  # reading it row by row tells which file that is
-        return False
+    if not run.checked.exists() or run.checked.read_text() != _digests(config, run):
+        raise _NotAsCheckedError
+    folder = config.images or config.the_benchmark.parent
+    for pair in read_records(run.pairs, Pair):
+        try:
+            stands = pair.source is None or is_file(f"{folder}/{pair.source}", pair.source_sha256)
+        except OSError as error:  # reading it row by row tells which file that is
+            raise _NotAsCheckedError from error
+        if not stands:
+            raise _NotAsCheckedError
+        yield pair
 
 
-def _as_checked(config: Config, run: RunDir) -> str:
+def _digests(config: Config, run: RunDir) -> str:
     """A hash of all that a run's pairs follow from, but for the sources in files; empty when a file is missing."""
     try:
         digests = {"benchmark": _digest(config.the_benchmark), "pairs": _digest(run.pairs)}
@@ -202,17 +229,6 @@ def _as_checked(config: Config, run: RunDir) -> str:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _standing(
-    edit: Edit, pair: Pair, run: RunDir, config: Config, edit_key_of: Callable[[Pair, int], str]
-) -> Literal["failed", "changed", "spoilt", "done"]:
-    """What the newest record of a pair is worth now."""
-    if edit.error is not None:
-        return "failed"
-    if edit.key != edit_key_of(pair, seed_for(config.seed, pair.pair_id)):
-        return "changed"
-    return "done" if run.has_image(edit) else "spoilt"
 
 
 def _refuse_another_editor(config: Config, run: RunDir) -> None:

@@ -4,9 +4,10 @@ import json
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from itertools import compress
 from typing import Any
 
 from PIL.Image import Image
@@ -55,14 +56,15 @@ def edit(config: Config, world: World) -> int:
                 share.edit(world.share(todo))
         if world.rank != 0:
             return 0
-        run.merge(Edit, STAGE, run.manifest)
-        return _conclude(config, run, bytes.fromhex(plan["selected"]))
+        edited = run.merge(Edit, STAGE, run.manifest)
+        selected = compress(bytes.fromhex(plan["selected"]), edited)
+        return _conclude(config, run, compress(read_records(run.manifest, Edit), selected))
 
 
-def _conclude(config: Config, run: RunDir, selected: bytes) -> int:
-    number, failed, devices, edits = sum(selected), 0, set[str](), read_records(run.manifest, Edit)
-    for pair in run.pairs_marked(selected):
-        edit = next(edit for edit in edits if edit.pair_id == pair.pair_id)  # both stand in benchmark order
+def _conclude(config: Config, run: RunDir, edits: Iterable[Edit]) -> int:
+    number, failed, devices = 0, 0, set[str]()
+    for edit in edits:
+        number += 1
         failed += edit.error is not None
         devices.add(edit.device)
     log.info("%d of %d edited, %d failed: %s", number - failed, number, failed, run.manifest)

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import unicodedata
+from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import compress
 from pathlib import Path
@@ -147,8 +148,10 @@ class RunDir:
         )
 
     def pairs_marked(self, marks: bytes) -> Iterator[Pair]:
-        """Those of the run's pairs that are marked, one at a time, in benchmark order: a byte a pair, 0 or 1."""
-        return compress(read_records(self.pairs, Pair), marks)
+        """Those marked, one at a time: a byte a line, 0 or 1, of a pairs.jsonl that this launch found sound or wrote."""
+        with self.pairs.open("rb") as file:
+            for line in compress(file, marks):
+                yield Pair.from_json(line.decode())
 
     def records(self, kind: type[R], stage: str, merged: Path) -> RecordFiles[R]:
         """All that a stage recorded, a pair's newest last: what was merged, then its parts from old to new launches."""
@@ -159,21 +162,22 @@ class RunDir:
         with self.records(kind, stage, merged) as records:
             return {record.pair_id: record for _, record in records}
 
-    def merge(self, kind: type[R], stage: str, merged: Path) -> None:
-        """Write the newest of the stage's records in benchmark order to one file, and only then drop its parts."""
+    def merge(self, kind: type[R], stage: str, merged: Path) -> bytes:
+        """Write the newest of the stage's records in benchmark order to one file, and only then drop its parts.
+
+        Returns:
+            Which pairs have one, a byte a pair, 0 or 1.
+        """
         with self.records(kind, stage, merged) as records:
             newest = records.newest()
-
-            def lines() -> Iterator[bytes]:
-                for pair in read_records(self.pairs, Pair):
-                    if pair.pair_id in newest:
-                        yield records.line(newest[pair.pair_id])
-
-            write_lines(merged, lines)
+            found = [newest.get(pair.pair_id) for pair in read_records(self.pairs, Pair)]
+            places = array("Q", (place for place in found if place is not None))
+            write_lines(merged, lambda: map(records.line, places))
         for path in self._stage_parts(stage):
             path.unlink()
         if self._parts.exists() and not any(self._parts.iterdir()):
             self._parts.rmdir()
+        return bytes(place is not None for place in found)
 
     def _stage_parts(self, stage: str) -> list[Path]:
         # not glob: a stage's name may hold a judge's name, and that any character
