@@ -200,15 +200,14 @@ class RecordFiles(Generic[R]):
                 self._file(number)
             except FileNotFoundError:
                 continue
-            while line := self._line(number, start):
-                line_number += 1
-                try:
-                    record = self._kind.from_json(line.decode())
-                except ValueError as error:
-                    log.warning("%s, line %d: incomplete record dropped (%s)", path, line_number, error)
-                else:
-                    yield start * len(self._paths) + number, record
-                start += len(line)
+            while lines := self._lines(number, start):
+                for line in lines:
+                    line_number += 1
+                    try:
+                        yield start * len(self._paths) + number, self._kind.from_json(line.decode())
+                    except ValueError as error:
+                        log.warning("%s, line %d: incomplete record dropped (%s)", path, line_number, error)
+                    start += len(line)
 
     def newest(self) -> dict[str, int]:
         """By pair id, the place of its last record."""
@@ -221,13 +220,14 @@ class RecordFiles(Generic[R]):
     def line(self, place: int) -> bytes:
         """The record there as it stands in its file, with the line break that the last one may lack."""
         start, number = divmod(place, len(self._paths))
-        line = self._line(number, start)
+        (line,) = self._lines(number, start, 1)
         return line if line.endswith(b"\n") else line + b"\n"
 
-    def _line(self, number: int, start: int) -> bytes:
+    def _lines(self, number: int, start: int, num_bytes: int = _PIECE) -> list[bytes]:
+        """Whole lines of a file from there on, of about that many bytes."""
         file = self._file(number)
-        file.seek(start)
-        return file.readline()
+        file.seek(start)  # as often as needed: a record may be asked for between two others
+        return file.readlines(num_bytes)
 
     def _file(self, number: int) -> BinaryIO:
         if number not in self._open:
