@@ -23,7 +23,7 @@ from editbench.run_dir import RunDir, key, seed_for
 
 log = logging.getLogger(__name__)
 STAGE = "edit"
-_IN_MEMORY = 2**22  # bytes of pairs that are not written to the run yet
+_IN_MEMORY = 2**20  # bytes of pairs that are not written to the run yet
 _ASKED = ("instruction", "source_sha256", "category", "rationale")
 
 

@@ -261,3 +261,13 @@ def test_a_whole_benchmark_that_is_the_same_byte_for_byte_is_not_read_row_by_row
         for cut in (0, 10, -10):
             assert num_read_after(file, lambda text, cut=cut: text[:cut]) == 1
             assert num_read_after(run.config, lambda text: text) == 0
+
+
+def test_a_benchmark_too_large_for_memory_gives_the_same_run(dots, tmp_path, monkeypatch):
+    for name, in_memory in (("large", 100), ("small", 2**20)):
+        monkeypatch.setattr("editbench.edit_plan._IN_MEMORY", in_memory)
+        config = replace(configured(dots, tmp_path, PlannedEditor()), run=(tmp_path / name,))
+        edit(replace(config, limit=1), World())
+        edit(config, World())
+    assert (tmp_path / "large" / "pairs.jsonl").read_bytes() == (tmp_path / "small" / "pairs.jsonl").read_bytes()
+    assert tree(tmp_path / "large", "images") == tree(tmp_path / "small", "images")

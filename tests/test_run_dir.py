@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from editbench.durable import read_records, write_atomic, write_records
+from editbench.durable import RecordFiles, read_records, write_atomic, write_records
 from editbench.records import Edit, Pair, Score
 from editbench.run_dir import RunDir, environment, file_stem, key, seed_for, sha256
 
@@ -178,3 +178,27 @@ def test_a_pairs_seed_follows_from_run_and_id_alone():
     assert len(seeds) == 9
     assert all(0 <= seed < 2**63 for seed in seeds)
     assert seed_for(0, "a") == 476750478927199554  # published runs depend on it
+
+
+def test_the_place_of_a_record_holds_when_its_file_is_replaced_or_removed(tmp_path):
+    paths = [tmp_path / name for name in ("merged", "part", "missing")]
+    write_records(paths[0], [an_edit("a", seed=1), an_edit("物理", seed=2)])
+    paths[1].write_bytes(b"[torn\n" + an_edit("a", seed=3).to_json().encode())  # a last line without its line break
+    with RecordFiles(Edit, paths) as files:
+        newest = files.newest()
+        write_records(paths[0], [an_edit("another")])
+        paths[1].unlink()
+        assert {name: files.at(place).seed for name, place in newest.items()} == {"a": 3, "物理": 2}
+        assert files.line(newest["a"]) == an_edit("a", seed=3).to_json().encode() + b"\n"
+
+
+def test_more_files_of_records_than_may_be_open_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("editbench.durable._MOST_OPEN", 2)
+    paths = [tmp_path / str(number) for number in range(5)]
+    for number, path in enumerate(paths):
+        write_records(path, [an_edit(f"{number} {of}", seed=number) for of in range(3)])
+    with RecordFiles(Edit, paths) as files:
+        found = [(place, edit, files.at(place)) for place, edit in files]  # one asked for between two others
+        assert [edit.seed for _, edit, _ in found] == [number for number in range(5) for _ in range(3)]
+        assert all(edit == again == files.at(place) for place, edit, again in reversed(found))
+        assert len(files._open) == 2
