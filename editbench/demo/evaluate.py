@@ -125,8 +125,10 @@ def evaluate_editor(edits: list[Any], folder: Path, on: str, num_steps: int, she
         if sheet is not None and language == "en":
             from PIL import Image
 
-            columns = [torch.cat([x[i] for x in (drawn[0], small(made), drawn[1])], 1) for i in range(min(30, len(made)))]
-            lines = torch.cat([torch.cat(columns[i : i + 10], 2) for i in (0, 10, 20)], 1)
+            columns = [torch.cat(rows, 1) for rows in zip(drawn[0][:30], small(made[:30]), drawn[1][:30], strict=True)]
+            across = min(10, len(columns))
+            starts = range(0, len(columns) - across + 1, across)
+            lines = torch.cat([torch.cat(columns[i : i + across], 2) for i in starts], 1)
             pixels = (lines * 255).round().byte().permute(1, 2, 0).numpy()
             Image.fromarray(pixels).resize((1600, pixels.shape[0] * 1600 // pixels.shape[1])).save(sheet)
     return figures
