@@ -2,11 +2,13 @@
 
 import base64
 import io
+import itertools
 import json
 import subprocess
 import sys
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -248,3 +250,30 @@ def test_muon_steps_many_small_matrices_at_once_as_torch_does_one_by_one() -> No
         stock.step()
     for a, b in zip(mine, theirs, strict=True):
         assert torch.allclose(a, b, atol=1e-4)
+
+
+def test_training_s_autoencoder_is_what_diffusers_makes_of_its_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from editbench.demo import session, train_vae
+
+    # a second passes whenever the clock is read: the same number of steps on any machine
+    monkeypatch.setattr(session, "time", SimpleNamespace(monotonic=itertools.count().__next__))
+    torch.set_num_threads(1)  # two would wait for each other longer than so small products take
+    small = {"num_edits": 20, "side": 64}
+    assert not train_vae.train(tmp_path, total_s=40, call_s=20, **small), "cut short, it is to go on"
+    assert not (tmp_path / "vae.weights.pt").exists()
+    assert train_vae.train(tmp_path, total_s=40, call_s=99, **small)
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    resumed = next(line["step"] for line in log if line.get("resumed"))
+    assert 0 < resumed < log[-1]["step"]
+
+    stock = build_vae()
+    stock.load_state_dict(torch.load(tmp_path / "vae.weights.pt", weights_only=True))
+    images = train_vae.pictures(table_of([edit.source for edit in evaluation_edits(2)]), 64)
+    with torch.no_grad():
+        trained = train_vae.load(tmp_path, "cpu")
+        latents = train_vae.encode(trained, images)
+        again = stock.encode(images[:, :, None]).latent_dist.mode()
+        assert torch.allclose(latents, again[:, :, 0], atol=1e-4)
+        assert torch.allclose(train_vae.decode(trained, latents), stock._decode(again).sample[:, :, 0], atol=1e-3)
