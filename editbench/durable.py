@@ -1,5 +1,6 @@
 """Files that no crash can spoil: written whole or not at all, or a line at a time with the last one alone at risk."""
 
+import contextlib
 import errno
 import hashlib
 import logging
@@ -182,24 +183,25 @@ class RecordFiles(Generic[R]):
     """Files of records, of which memory need hold no more than a place each: a number by which to read it again.
 
     A file stays open once it was read, so that its places hold even when another launch puts a new one under its name
-    or removes it; where there are more than `_MOST_OPEN`, those read first are opened anew.
+    or removes it. Where there are more than `_MOST_OPEN`, those opened first are opened anew, which is an OSError when
+    that has happened.
     """
 
     def __init__(self, kind: type[R], paths: Sequence[Path]):
         self._kind, self._paths = kind, paths
         self._open: dict[int, BinaryIO] = {}
+        self._found: dict[int, os.stat_result] = {}
 
     def __iter__(self) -> Iterator[tuple[int, R]]:
         """All records in order, with their places.
 
         A line that can't be read is left out and said so, for its pair is then redone. A missing file has no records.
         """
-        for number, path in enumerate(self._paths):
-            start, line_number = 0, 0
-            try:
+        for number in reversed(range(len(self._paths))):  # a merge removes a part when the first file has its records
+            with contextlib.suppress(FileNotFoundError):
                 self._file(number)
-            except FileNotFoundError:
-                continue
+        for number in sorted(self._found):
+            path, start, line_number = self._paths[number], 0, 0
             while lines := self._lines(number, start):
                 for line in lines:
                     line_number += 1
@@ -233,7 +235,12 @@ class RecordFiles(Generic[R]):
         if number not in self._open:
             if len(self._open) == _MOST_OPEN:
                 self._open.pop(next(iter(self._open))).close()
-            self._open[number] = self._paths[number].open("rb")
+            file = self._paths[number].open("rb")
+            found = os.fstat(file.fileno())
+            if not os.path.samestat(found, self._found.setdefault(number, found)):
+                file.close()
+                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(self._paths[number]))
+            self._open[number] = file
         return self._open[number]
 
     def __enter__(self) -> Self:

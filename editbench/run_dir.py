@@ -169,12 +169,13 @@ class RunDir:
         Returns:
             Which pairs have one, a byte a pair, 0 or 1.
         """
-        with self.records(kind, stage, merged) as records:
+        parts = self._stage_parts(stage)
+        with RecordFiles(kind, (merged, *parts)) as records:
             newest = records.newest()
             found = [newest.get(pair.pair_id) for pair in read_records(self.pairs, Pair)]
             places = array("Q", (place for place in found if place is not None))
             write_lines(merged, lambda: map(records.line, places))
-        for path in self._stage_parts(stage):
+        for path in parts:  # not what is there by now: a network disk may show another machine's part late
             path.unlink()
         if self._parts.exists() and not any(self._parts.iterdir()):
             self._parts.rmdir()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from editbench.durable import RecordFiles, read_records, write_atomic, write_records
+from editbench.durable import RecordFiles, read_records, write_atomic, write_lines, write_records
 from editbench.records import Edit, Pair, Score
 from editbench.run_dir import RunDir, environment, file_stem, key, seed_for, sha256
 
@@ -202,3 +202,36 @@ def test_more_files_of_records_than_may_be_open_are_read(tmp_path, monkeypatch):
         assert [edit.seed for _, edit, _ in found] == [number for number in range(5) for _ in range(3)]
         assert all(edit == again == files.at(place) for place, edit, again in reversed(found))
         assert len(files._open) == 2
+        write_records(paths[0], [an_edit("another", seed=0)])  # as a launch does that has ended meanwhile
+        for place, _, _ in found[-6:]:
+            files.at(place)  # of the last two files, so that the first is closed
+        with pytest.raises(OSError, match=f"Stale.*{paths[0]}"):
+            files.at(found[0][0])
+
+
+def test_a_part_that_appears_during_the_merge_is_not_dropped(tmp_path, monkeypatch):
+    run = RunDir(tmp_path)
+    write_records(run.pairs, [a_pair("a")])
+
+    def late(path, lines):  # as where a network disk shows another machine's part only now
+        write_lines(path, lines)
+        with run.part("edit", 1, 0) as part:
+            part.append(an_edit("a"))
+
+    monkeypatch.setattr("editbench.run_dir.write_lines", late)
+    run.merge(Edit, "edit", run.manifest)
+    assert run.latest(Edit, "edit", run.manifest) == {"a": an_edit("a")}
+
+
+def test_records_that_are_merged_while_they_are_read_are_all_found(tmp_path):
+    run = RunDir(tmp_path)
+    write_records(run.pairs, [a_pair("a"), a_pair("b")])
+    for launch, pair_id in enumerate("ab", start=1):
+        with run.part("edit", launch, 0) as part:
+            part.append(an_edit(pair_id))
+    with run.records(Edit, "edit", run.manifest) as before, run.records(Edit, "edit", run.manifest) as within:
+        reading = iter(within)
+        found = [next(reading)[1].pair_id]
+        run.merge(Edit, "edit", run.manifest)
+        assert found + [edit.pair_id for _, edit in reading] == ["a", "b"]
+        assert sorted(before.newest()) == ["a", "b"]
