@@ -22,8 +22,8 @@ def make_plan(config: Config, run: RunDir, name: str, lease: Lease) -> dict[str,
     """Rank 0 alone: check everything, write down how the scores come about, and list what is left to do.
 
     Returns:
-        `launch`, its number, and `todo`, which pairs' edits are to be judged: a byte a pair of pairs.jsonl, 0 or 1, in
-        hexadecimal.
+        `launch`, its number, and `todo`, the ids of the pairs whose edits are to be judged: by their lines they would
+        be others when an edit launch adds pairs meanwhile.
 
     Raises:
         UsageError: the judge, the configuration or the run can't be worked with.
@@ -35,7 +35,7 @@ def make_plan(config: Config, run: RunDir, name: str, lease: Lease) -> dict[str,
     if not config.check:
         lease.take()
     how, chooses = protocol(config), selector(limit=config.limit, categories=config.categories)
-    todo, num_selected, num_edited = bytearray(), 0, 0
+    todo, num_pairs, num_selected, num_edited = list[str](), 0, 0, 0
     with (
         run.records(Edit, "edit", run.manifest) as edits,
         run.records(Score, f"score-{name}", run.scores(name)) as scores,
@@ -48,10 +48,12 @@ def make_plan(config: Config, run: RunDir, name: str, lease: Lease) -> dict[str,
             if is_edited and pair.pair_id in newest_score:
                 edit, score = edits.at(newest_edit[pair.pair_id]), scores.at(newest_score[pair.pair_id])
                 stands = score.failure not in _TRY_AGAIN and score.key == score_key(pair, edit, how)
+            if is_edited and not stands:
+                todo.append(pair.pair_id)
+            num_pairs += 1
             num_selected += is_selected
             num_edited += is_edited
-            todo.append(is_edited and not stands)
-    if not todo:
+    if not num_pairs:
         raise run.is_empty()
     if not num_selected:
         raise UsageError(f"--categories {','.join(config.categories)}: {run.root} has no pair of these")
@@ -59,10 +61,11 @@ def make_plan(config: Config, run: RunDir, name: str, lease: Lease) -> dict[str,
         raise UsageError(f"{run.root} has no edits yet; make them: torchrun --nproc_per_node=gpu -- edit.py …")
     if num_edited < num_selected:
         log.warning("Only %d of %d pairs have been edited; the others can be scored later.", num_edited, num_selected)
-    log.info("%s, judge %s: %d edits, %d to score.", run.root, config.judge.name, num_edited, sum(todo))
+    log.info("%s, judge %s: %d edits, %d to score.", run.root, config.judge.name, num_edited, len(todo))
     if not config.check:
         write_atomic(run.protocol(name), yaml.safe_dump(how, sort_keys=False, allow_unicode=True).encode())
-    return {"launch": run.next_launch(f"score-{name}"), "todo": todo.hex()}
+    # each once, whatever pairs.jsonl holds twice: what is counted must become done
+    return {"launch": run.next_launch(f"score-{name}"), "todo": list(dict.fromkeys(todo))}
 
 
 def _refuse_another_benchmark(config: Config, run: RunDir) -> None:

@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import compress, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -77,15 +77,14 @@ def _score(config: Config, world: World) -> int:
         plan = json.loads(world.from_rank_0("plan", lambda: json.dumps(make_plan(config, run, name, lease))))
         if config.check:
             return 0
-        todo = bytes.fromhex(plan["todo"])
-        if any(todo):
+        if plan["todo"]:
             with (
-                Tally(world, sum(todo), "score") as tally,
+                Tally(world, len(plan["todo"]), "score") as tally,
                 run.part(stage, plan["launch"], world.rank) as part,
                 Watchdog(config.hang_after_s) as watchdog,
             ):
                 share = _Share(config, world, run, part, tally, watchdog)
-                share.score(world.share(todo))
+                share.score(set(plan.pop("todo")[world.rank :: world.size]))
         if world.rank != 0:
             return 0
         run.merge(Score, stage, merged)
@@ -105,11 +104,11 @@ class _Share:
         self._device = ""
         self._size = 1
 
-    def score(self, marks: bytes) -> None:
-        """Score the pairs marked in batches of like length; every one of them gets a record."""
+    def score(self, todo: set[str]) -> None:
+        """Score the pairs with these ids, which it takes out, in batches of like length; each of them gets a record."""
         run = self._run
         with RecordFiles(Pair, (run.pairs,)) as pairs, run.records(Edit, "edit", run.manifest) as edits:
-            places = self._places(pairs, edits, marks)
+            places = self._places(pairs, edits, todo)
             if not places[0]:
                 return
             self._size = self._load()
@@ -125,10 +124,13 @@ class _Share:
                         self._append(record)
                     batch = following
 
-    def _places(self, pairs: RecordFiles[Pair], edits: RecordFiles[Edit], marks: bytes) -> "list[array[int]]":
+    def _places(self, pairs: RecordFiles[Pair], edits: RecordFiles[Edit], todo: set[str]) -> "list[array[int]]":
         """Where those with an image stand, pairs and edits, shortest question first; the others get their record."""
         newest, places, lengths = edits.newest(), (array("Q"), array("Q")), list[int]()
-        for place, pair in compress(pairs, marks):
+        for place, pair in pairs:
+            if pair.pair_id not in todo:
+                continue
+            todo.remove(pair.pair_id)  # the judge is loaded next and needs the memory
             task = self._task(pair, edits.at(newest[pair.pair_id]))
             if self._run.has_image(task.edit):
                 lengths.append(_length(task))

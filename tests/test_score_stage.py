@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 from PIL import Image
 
+from editbench import score_stage
 from editbench.config import Config
 from editbench.durable import read_records, write_records
 from editbench.edit_stage import edit
@@ -100,6 +101,20 @@ def test_an_unreadable_reply_is_kept_and_not_asked_again(edited):
     again = PlannedJudge(answer="Lovely! 9 out of 10")
     judged(edited, again)
     assert again.asked == []
+
+
+def test_what_is_to_be_scored_stays_that_when_an_edit_launch_adds_pairs_before_it(dots, tmp_path, monkeypatch):
+    config = Config(benchmark=dots, run=(tmp_path / "run",), editor=Unchanged(), rubric="brief-1")
+    edit(replace(config, limit=2, categories=("causal",)), World())
+    make_plan = score_stage.make_plan
+
+    def and_meanwhile(*args):
+        plan = make_plan(*args)
+        edit(config, World())
+        return plan
+
+    monkeypatch.setattr(score_stage, "make_plan", and_meanwhile)
+    assert [score.pair_id for score in judged(config, PlannedJudge())] == ["dot01", "dot03"]
 
 
 def test_scores_stand_in_benchmark_order_whatever_their_batch(edited):
