@@ -1,9 +1,11 @@
 """What an edit launch has to do: the benchmark and the run read, checked and held against each other."""
 
+import contextlib
+import errno
 import hashlib
 import logging
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -45,11 +47,11 @@ def make_plan(config: Config, run: RunDir, lease: Lease) -> dict[str, Any]:
         lease.take()
     _refuse_another_editor(config, run)
     keys, spoilt = _recorded(run)
-    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
+    with _scratch() as file:
         try:
             anew, state = None, _compare(_as_checked(config, run), keys, spoilt, set(), config, run)
         except _NotAsCheckedError:
-            anew = _read_anew(config, run, file)
+            anew = _read_anew(config, run, keys, file)
             pairs = (Pair.from_json(line.decode()) for line in _lines(file))
             state = _compare(pairs, keys, spoilt, anew.changed, config, run)
         if not any(state.selected):
@@ -81,6 +83,18 @@ def make_plan(config: Config, run: RunDir, lease: Lease) -> dict[str, Any]:
     return {"launch": run.next_launch(STAGE), "todo": state.todo.hex(), "selected": state.selected.hex()}
 
 
+@contextlib.contextmanager
+def _scratch() -> Generator[IO[bytes]]:
+    """A file that is nobody's, of which what is large is on a disk; a disk that is full is named all the same."""
+    try:
+        with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
+            yield file
+    except OSError as error:
+        if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            error.filename = tempfile.gettempdir()
+        raise
+
+
 def _lines(file: IO[bytes]) -> Iterator[bytes]:
     file.seek(0)
     return iter(file)
@@ -96,14 +110,16 @@ class _Anew:
     """Ids of those that the run held before and that ask for something else now."""
 
 
-def _read_anew(config: Config, run: RunDir, file: IO[bytes]) -> _Anew:
+def _read_anew(config: Config, run: RunDir, made: Container[str], file: IO[bytes]) -> _Anew:
     """Row by row, and with every defect.
 
     Args:
         config: names the benchmark.
         run: as an earlier launch left it.
-        file: gets what pairs.jsonl is to hold: the selection and what stood there before, for a smaller `--limit`
-            drops nothing. It is not the run's, since the launch may yet be refused, and what is large is on a disk.
+        made: ids of those that have an image.
+        file: gets what pairs.jsonl is to hold: the selection, what stood there before and what has an image, for a
+            smaller `--limit` drops nothing, nor does a line there that was damaged. It is not the run's, since the
+            launch may yet be refused.
     """
     with RecordFiles(Pair, (run.pairs,)) as before:
         places = before.newest()  # those left at the end are gone
@@ -114,7 +130,7 @@ def _read_anew(config: Config, run: RunDir, file: IO[bytes]) -> _Anew:
         chooses, is_whole, changed = selector(limit=config.limit, categories=config.categories), True, set[str]()
         for pair in load_pairs(config.the_benchmark, language=config.language, images=config.images, earlier=earlier):
             was = earlier(pair.pair_id)
-            if chooses(pair) or was is not None:
+            if chooses(pair) or was is not None or pair.pair_id in made:
                 file.write(to_line(pair))
             else:
                 is_whole = False

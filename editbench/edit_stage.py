@@ -56,9 +56,10 @@ def edit(config: Config, world: World) -> int:
                 share.edit(world.share(todo))
         if world.rank != 0:
             return 0
-        edited = run.merge(Edit, STAGE, run.manifest)
-        selected = compress(bytes.fromhex(plan["selected"]), edited)
-        return _conclude(config, run, compress(read_records(run.manifest, Edit), selected))
+        selected, edited = bytes.fromhex(plan["selected"]), run.merge(Edit, STAGE, run.manifest)
+        if missing := sum(selected) - sum(compress(edited, selected)):
+            raise OSError(f"the records of {missing} of {sum(selected)} pairs cannot be read")
+        return _conclude(config, run, compress(read_records(run.manifest, Edit), compress(selected, edited)))
 
 
 def _conclude(config: Config, run: RunDir, edits: Iterable[Edit]) -> int:

@@ -6,6 +6,7 @@ import re
 import resource
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -40,6 +41,15 @@ def test_a_file_that_can_grow_no_more_stops_the_run_and_loses_nothing(dots, clea
         assert part.read_bytes().endswith(b"}\n")  # the line that did not fit was taken back
     start("edit.py", *argv)
     assert same(run, clean)
+
+
+def test_a_full_disk_for_pairs_that_are_not_the_runs_yet_is_named(dots, tmp_path):
+    large = dots.parent / "large.jsonl"
+    large.write_text(dots.read_text().replace("Turn it.", "Turn it. " * 12_000))
+    limit = 2**20 - 1  # less than is held in memory
+    argv = ("edit.py", "--editor", "Unchanged", "--benchmark", large, "--run", tmp_path / "run")
+    done = limited(*argv, before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    assert f"Filetoolarge:{tempfile.gettempdir()}(" in told(done)
 
 
 @pytest.fixture

@@ -271,3 +271,35 @@ def test_a_benchmark_too_large_for_memory_gives_the_same_run(dots, tmp_path, mon
         edit(config, World())
     assert (tmp_path / "large" / "pairs.jsonl").read_bytes() == (tmp_path / "small" / "pairs.jsonl").read_bytes()
     assert tree(tmp_path / "large", "images") == tree(tmp_path / "small", "images")
+
+
+def test_a_launch_some_of_whose_records_cannot_be_read_at_its_end_says_so(photos_json, tmp_path, monkeypatch):
+    config = configured(photos_json, tmp_path, Unchanged())
+    merge = RunDir.merge
+
+    def without_one(run, *args):  # as where a network disk does not show another machine's part yet
+        (part,) = run.root.glob("parts/*")
+        whole = part.read_bytes()
+        part.write_bytes(b"".join(whole.splitlines(keepends=True)[1:]))
+        found = merge(run, *args)
+        run.part("edit", 2, 0).append(Edit.from_json(whole.splitlines()[0].decode()))
+        return found
+
+    monkeypatch.setattr(RunDir, "merge", without_one)
+    with pytest.raises(OSError, match="1 of 4 pairs"):
+        edit(config, World())
+    monkeypatch.setattr(RunDir, "merge", merge)
+    assert edit(config, World()) == 0
+    assert len(list(read_records(RunDir(config.the_run).manifest, Edit))) == 4
+
+
+def test_an_edit_whose_pair_is_damaged_in_the_run_outlives_a_launch_of_fewer_pairs(dots, tmp_path):
+    config = configured(dots, tmp_path, Unchanged())
+    run = RunDir(config.the_run)
+    edit(config, World())
+    lines = run.pairs.read_bytes().splitlines(keepends=True)
+    run.pairs.write_bytes(b"".join([*lines[:6], bytes(100), *lines[7:]]))
+    edited = run.manifest.read_bytes()
+    edit(replace(config, limit=1), World())
+    assert run.manifest.read_bytes() == edited
+    assert run.pairs.read_bytes() == b"".join(lines)
