@@ -104,4 +104,5 @@ def mixed(on: str) -> Any:
     """Autocast to bf16 on a GPU; a CPU emulates it slowly."""
     import torch
 
+    # no weight's cast is kept: a recorded step would go on with what the weight was when it was recorded
     return torch.autocast(on, torch.bfloat16, enabled=on == "cuda", cache_enabled=False)

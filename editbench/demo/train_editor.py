@@ -169,7 +169,7 @@ def train(
 
     session = Session("editor", folder, total_s=total_s, call_s=call_s, learning_rate=1.2e-3)
     data = bank.fill(0, num_edits, all_results=False)
-    tested = bank.fill(EVALUATION_SEEDS + 10**6, 96 if side == 1024 else 2, all_results=True)
+    tested = bank.fill(EVALUATION_SEEDS + 10**6, 96 if side == 1024 else 8, all_results=True)
     on = device()
     torch.manual_seed(0)
     tokenizer = train_tokenizer()

@@ -194,47 +194,46 @@ def train(
     session.restore(**state)
     session.log(parameters=sum(p.numel() for p in vae.parameters()), pictures=len(tables))
 
-    def measure(lesson: Any) -> dict[str, float]:
+    whole = Lesson(vae, side, side, decoder_only=decoder_only)
+
+    def measure() -> dict[str, float]:
         with torch.no_grad(), mixed(on):
             images = pictures(held_out[:16], side)
-            error = (lesson.through(images).clamp(-1, 1) - images).square()
+            error = (whole.through(images).clamp(-1, 1) - images).square()
         worst = F.avg_pool2d(error.mean(1, keepdim=True), side // 16).amax((1, 2, 3)).mean()
         return {"held_out_mse": float(error.mean()), "worst_block_mse": float(worst)}
 
+    def drawn(cut: int, count: int) -> tuple[Any, Any, Any]:
+        rows = torch.randint(len(tables), (count,), device=on)
+        at = CELL * torch.randint(max(side - cut, 0) // CELL + 1, (2,), device=on)  # where the latents' squares are cut
+        return tables[rows], at[:1], at[1:]
+
     lesson: Any = None
-    phase = (0, 0)
+    cut, count = 0, 0
     while session.goes_on:
         now = next((cut, count) for since, cut, count in reversed(PHASES) if session.progress >= since)
-        cut, count = min(now[0], side), now[1]
-        places = torch.arange(0, side - cut + 1, CELL, device=on)  # cut where the latents' squares are cut
-
-        def drawn(count: int = count, places: Any = places) -> tuple[Any, Any, Any]:
-            rows = torch.randint(len(tables), (count,), device=on)
-            at = places[torch.randint(len(places), (2,), device=on)]
-            return tables[rows], at[:1], at[1:]
-
-        if now != phase:
-            phase = now
-            lesson = Lesson(vae, cut, side, decoder_only=decoder_only)
+        if lesson is None or now != (cut, count):
+            cut, count = now
+            lesson = Lesson(vae, min(cut, side), side, decoder_only=decoder_only)
             if on == "cuda":
                 vae.zero_grad()
                 # a step is a thousand small kernels: launched one by one they would take longer than they run
-                lesson = torch.cuda.make_graphed_callables(lesson, drawn(), allow_unused_input=True)
+                lesson = torch.cuda.make_graphed_callables(lesson, drawn(cut, count), allow_unused_input=True)
         for optimiser in optimisers:
             session.schedule(optimiser)
         vae.zero_grad()
-        loss = lesson(*drawn())
+        loss = lesson(*drawn(cut, count))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(learning.values(), 1.0)
         for optimiser in optimisers:
             optimiser.step()
         session.step += 1
         if session.step % 500 == 0:
-            session.log(loss=float(loss.detach()), **measure(lesson))
+            session.log(loss=float(loss.detach()), **measure())
     session.save(**state)
     if session.progress < 1:
         return False
-    session.log(**measure(lesson))
+    session.log(**measure())
     if not decoder_only:
         with mixed(on):
             fold_whitening(vae, tables[torch.randperm(len(tables))[:256].to(on)], on, side)
