@@ -2,7 +2,7 @@
 # Edit, score and report in one go: bash launch.sh [the arguments of edit.py, score.py and report.py]
 #
 #   bash launch.sh                                              the embedded demo
-#   bash launch.sh --benchmark bench.json --run runs/qwen       the real models
+#   bash launch.sh --benchmark bench.json --run_dir runs/qwen       the real models
 #
 # Uses every GPU that this machine shows (CUDA_VISIBLE_DEVICES narrows that), or two processes on the CPU.
 # NUM_EDITORS and NUM_JUDGES set the number of processes. Several machines: torchrun's own variables (PET_NNODES,
@@ -62,13 +62,13 @@ stage() { # stage <processes> <script> <arguments>
         return
     fi
     PYTHONPATH=$here${PYTHONPATH:+:$PYTHONPATH} OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} \
-        run python -m editbench.processes "${standalone[@]}" --nproc_per_node="$processes" -- "$@"
+        run python -m editbench.cli.processes "${standalone[@]}" --nproc_per_node="$processes" -- "$@"
 }
 
 run python "$here/edit.py" "$@" --check
 stage "$editors" "$here/edit.py" "$@"
 # After editing, so that the run's own config.yaml names the judge where the arguments do not.
-judges=${NUM_JUDGES:-$(PYTHONPATH=$here${PYTHONPATH:+:$PYTHONPATH} python -m editbench.replicas "$@")}
+judges=${NUM_JUDGES:-$(PYTHONPATH=$here${PYTHONPATH:+:$PYTHONPATH} python -m editbench.cli.replicas "$@")}
 if ((stopped)); then exit "$stopped"; fi
 stage "$judges" "$here/score.py" "$@"
 if [[ ${PET_NODE_RANK:-${SLURM_NODEID:-0}} == 0 ]]; then

@@ -8,14 +8,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from editbench.checkpoints import locate
 from editbench.editors import Editor, QwenImageEdit
 from editbench.errors import UsageError
 from editbench.judges import Judge, QwenVL
+from editbench.models.checkpoints import locate
+from editbench.process.redaction import secret_settings
 from editbench.records import Category, Language
-from editbench.redaction import secret_settings
-from editbench.rubric import RUBRICS, JudgeSees
-from editbench.run_dir import file_stem
+from editbench.rubrics.rubric import RUBRICS, JudgeSees
+from editbench.run.run_dir import file_stem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class Config:
     """The pairs: .json with images inside, or .jsonl / .csv beside images; none: the embedded demo. Decides edits."""
     images: Path | None = None
     """Folder that the paths in a .jsonl or .csv start from; none: the benchmark's own. Changes neither by itself."""
-    run: tuple[Path, ...] = ()
+    run_dir: tuple[Path, ...] = ()
     """The run directory; report.py takes several. None: runs/<benchmark's name>."""
     limit: int | None = None
     """Only the first N pairs of each category. Changes neither, only how many."""
@@ -123,10 +123,10 @@ class Config:
         Raises:
             UsageError: several were given.
         """
-        if len(self.run) > 1:
-            raise UsageError(f"--run: one directory, not {len(self.run)}; only report.py compares several")
+        if len(self.run_dir) > 1:
+            raise UsageError(f"--run_dir: one directory, not {len(self.run_dir)}; only report.py compares several")
         name = "demo" if self.benchmark is None else self.benchmark.stem
-        return self.run[0] if self.run else Path("runs") / name
+        return self.run_dir[0] if self.run_dir else Path("runs") / name
 
 
 def settings(plugin: Editor | Judge) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def dots(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def clean(dots, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The twelve, edited undisturbed."""
     run = tmp_path_factory.mktemp("clean") / "run"
-    start("edit.py", *FAILING, "--benchmark", dots, "--run", run)
+    start("edit.py", *FAILING, "--benchmark", dots, "--run_dir", run)
     return run
 
 

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from editbench.agreement import main, with_preferences, with_scores
-from editbench.correlation import agree, in_order, two_judges
 from editbench.errors import UsageError
-from editbench.people import Rating, read_ratings
+from editbench.stages.agreement import main, with_preferences, with_scores
+from editbench.stats.correlation import agree, in_order, two_judges
+from editbench.stats.human_ratings import Rating, read_ratings
 from tests.test_comparison import named
 
 NAMES = [str(i) for i in range(10)]
@@ -61,7 +61,7 @@ def test_the_interval_of_a_rank_correlation_covers_the_truth():
 
 
 def agree_spearman(a, b, names):
-    from editbench.correlation import estimate, spearman
+    from editbench.stats.correlation import estimate, spearman
 
     return estimate(lambda at: spearman(a[at], b[at]), names).interval
 
@@ -99,8 +99,8 @@ def test_preferences_in_worked_numbers():
 
 
 def test_preferences_between_runs_of_two_judges_are_said_to_be_of_different_things(capsys):
-    from editbench.agreement import _table
-    from editbench.console import console
+    from editbench.process.console import console
+    from editbench.stages.agreement import _table
 
     first, second = (replace(named(name, [5.0] * 8), settings={"judge": name}) for name in "ab")
     found = with_preferences(first, second, [rating(f"p{i}", winner="a") for i in range(8)])
@@ -175,19 +175,19 @@ def test_everything_wrong_is_told_at_once_with_its_row(tmp_path):
 
 def test_the_command_prints_a_table_and_writes_the_same(tmp_path, capsys):
     from editbench.config import Config
-    from editbench.edit_stage import edit
-    from editbench.score_stage import score
-    from editbench.world import World
+    from editbench.process.world import World
+    from editbench.stages.edit import edit
+    from editbench.stages.score import score
     from tests.test_controls import Darker, Looks, draw_pairs
 
     config = Config(
-        benchmark=draw_pairs(tmp_path), run=(tmp_path / "run",), editor=Darker(), judge=Looks(), rubric="brief-1"
+        benchmark=draw_pairs(tmp_path), run_dir=(tmp_path / "run",), editor=Darker(), judge=Looks(), rubric="brief-1"
     )
     edit(config, World())
     score(config, World())
     people = tmp_path / "people.csv"
     people.write_text("pair_id,value,rater\n" + "".join(f"p{i},{i},{who}\n" for i in range(10) for who in "ab"))
-    assert main(["--run", str(tmp_path / "run"), "--human", str(people)]) == 0
+    assert main(["--run_dir", str(tmp_path / "run"), "--human", str(people)]) == 0
     assert "pairs in order" in capsys.readouterr().err
     told = json.loads((tmp_path / "run" / "agreement.json").read_text())
     assert (told["schema"], told["num_rated"], told["num_raters"]) == (1, 10, 2)
@@ -195,15 +195,15 @@ def test_the_command_prints_a_table_and_writes_the_same(tmp_path, capsys):
     (tmp_path / "run" / "agreement.json").unlink()
     (tmp_path / "run" / "agreement.json").mkdir()  # as good as a disk that is read-only, which root would write to
     people.write_text("pair_id,value\np1,1\nelsewhere,2\n")
-    assert main(["--run", str(tmp_path / "run"), "--human", str(people)]) == 3
+    assert main(["--run_dir", str(tmp_path / "run"), "--human", str(people)]) == 3
     told = capsys.readouterr().err
     assert "1 pair rated and scored, 1 rating left out" in " ".join(told.split())
     assert "agreement.json was not written: " in told
     assert "Traceback" not in told
     people.write_text("pair_id,value\nelsewhere,1\n")
-    assert main(["--run", str(tmp_path / "run"), "--human", str(people)]) == 2
+    assert main(["--run_dir", str(tmp_path / "run"), "--human", str(people)]) == 2
     assert "no pair_id of it is one of" in capsys.readouterr().err
-    assert main(["--run", str(tmp_path / "run"), "--human", str(tmp_path / "none.csv")]) == 2
+    assert main(["--run_dir", str(tmp_path / "run"), "--human", str(tmp_path / "none.csv")]) == 2
     assert "no such file" in capsys.readouterr().err
 
 

@@ -8,12 +8,12 @@ import torch
 from diffusers import QwenImageEditPipeline, QwenImageEditPlusPipeline
 from PIL import Image
 
-from editbench.checkpoints import locate
 from editbench.editors import QwenImageEdit
 from editbench.editors.ahead import TextAhead
-from editbench.one_frame import one_frame
+from editbench.models.checkpoints import locate
+from editbench.models.one_frame import one_frame
+from editbench.process.world import World
 from editbench.records import Pair
-from editbench.world import World
 
 SOURCE = Image.effect_noise((512, 384), 80).convert("RGB")
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from editbench.comparison import Difference, compare, difference, holm, unlike
+from editbench.stats.comparison import Difference, compare, difference, holm, unlike
 from tests.test_summary import a_run
 
 NAMES = [str(i) for i in range(10)]

@@ -8,11 +8,11 @@ import pytest
 import yaml
 
 from editbench import editors, judges
+from editbench.cli.options import parse, shipped
 from editbench.config import Config, deciding, differences, to_yaml
 from editbench.editors import Diffusers, QwenImageEdit, Saved, Unchanged
 from editbench.errors import UsageError
 from editbench.judges import QwenVL
-from editbench.options import parse, shipped
 
 ROOT = Path(__file__).parent.parent
 
@@ -71,9 +71,9 @@ def test_categories_are_named_in_english_or_chinese(spelling):
 
 
 def test_several_runs_follow_one_option():
-    assert parsed("--run", "a", "b", "--limit", "2").run == (Path("a"), Path("b"))
+    assert parsed("--run_dir", "a", "b", "--limit", "2").run_dir == (Path("a"), Path("b"))
     with pytest.raises(UsageError, match="one directory, not 2"):
-        _ = parsed("--run", "a", "b").the_run
+        _ = parsed("--run_dir", "a", "b").the_run
 
 
 def test_a_flag_stands_alone():
@@ -159,18 +159,18 @@ def test_every_shipped_configuration_parses_and_is_written_back_the_same(name, t
 
 
 def test_a_run_remembers_its_configuration_and_flags_win(tmp_path):
-    made = parsed("--run", str(tmp_path), "--benchmark", "b.json", "--language", "zh", "--seed", "3")
+    made = parsed("--run_dir", str(tmp_path), "--benchmark", "b.json", "--language", "zh", "--seed", "3")
     (tmp_path / "config.yaml").write_text(to_yaml(made))
-    assert parsed("--run", str(tmp_path), from_run=True) == made
-    again = parsed("--run", str(tmp_path), "--judge_sees", "edit", from_run=True)
+    assert parsed("--run_dir", str(tmp_path), from_run=True) == made
+    again = parsed("--run_dir", str(tmp_path), "--judge_sees", "edit", from_run=True)
     assert (again.judge_sees, again.language, again.editor) == ("edit", "zh", made.editor)
-    assert parsed("--run", str(tmp_path)).language == "en"  # editing says all of it, so that a change is noticed
+    assert parsed("--run_dir", str(tmp_path)).language == "en"  # editing says all of it, so that a change is noticed
 
 
 def test_a_run_of_another_kind_of_editor_is_remembered_too(tmp_path):
-    made = parsed("--run", str(tmp_path), "--editor", "Saved", "--editor.init_args.folder", "x")
+    made = parsed("--run_dir", str(tmp_path), "--editor", "Saved", "--editor.init_args.folder", "x")
     (tmp_path / "config.yaml").write_text(to_yaml(made))
-    assert parsed("--run", str(tmp_path), from_run=True).editor == Saved(folder="x")
+    assert parsed("--run_dir", str(tmp_path), from_run=True).editor == Saved(folder="x")
 
 
 def test_differences_name_the_setting_and_both_values():

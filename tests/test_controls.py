@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from editbench.comparison import ALPHA
+from editbench.cli.options import parse
 from editbench.config import Config
-from editbench.controls import CAPTION, WORDS, write_on
-from editbench.edit_stage import edit
 from editbench.editors import Editor, Unchanged
-from editbench.health import CONTROLS, control_id, examine, findings
 from editbench.judges import Judge, Reply
-from editbench.options import parse
+from editbench.process.world import World
 from editbench.records import CATEGORIES
 from editbench.report import text
-from editbench.report_stage import report
-from editbench.run_dir import RunDir
-from editbench.score_stage import score
-from editbench.world import World
+from editbench.run.run_dir import RunDir
+from editbench.stages.controls import CAPTION, WORDS, write_on
+from editbench.stages.edit import edit
+from editbench.stages.report import report
+from editbench.stages.score import score
+from editbench.stats.comparison import ALPHA
+from editbench.stats.judge_health import CONTROLS, control_id, examine, findings
 
 
 @dataclass(kw_only=True)
@@ -112,7 +112,9 @@ def drawn(tmp_path_factory):
 
 
 def judged(drawn, folder, editor, judge):
-    config = Config(benchmark=drawn, run=(folder / "run",), editor=editor, judge=judge, rubric="brief-1", controls=24)
+    config = Config(
+        benchmark=drawn, run_dir=(folder / "run",), editor=editor, judge=judge, rubric="brief-1", controls=24
+    )
     assert edit(config, World()) == 0
     assert score(config, World()) == 0
     assert report(replace(config, judge=judge), World()) == 0
@@ -194,7 +196,7 @@ def test_controls_are_made_and_judged_once(drawn, tmp_path):
 
 
 def test_without_controls_it_is_said_that_nothing_is_known(drawn, tmp_path):
-    config = Config(benchmark=drawn, run=(tmp_path / "run",), editor=Darker(), judge=Looks(), rubric="brief-1")
+    config = Config(benchmark=drawn, run_dir=(tmp_path / "run",), editor=Darker(), judge=Looks(), rubric="brief-1")
     edit(config, World())
     score(config, World())
     report(config, World())
@@ -229,7 +231,7 @@ def test_a_run_without_scores_has_a_health_of_nothing():
 
     health = examine(a_run(["pending", "edit failed"]))
     assert (health.num_asked, health.num_distinct, health.commonest, health.share_tied) == (0, 0, None, None)
-    assert findings(health, Path("runs/a b"))[0].endswith("python score.py --run 'runs/a b' --controls")
+    assert findings(health, Path("runs/a b"))[0].endswith("python score.py --run_dir 'runs/a b' --controls")
 
 
 def test_health_in_worked_numbers():

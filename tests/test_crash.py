@@ -14,15 +14,15 @@ import pytest
 from PIL import Image
 
 from editbench.config import Config
-from editbench.edit_stage import edit
 from editbench.editors import Editor
 from editbench.judges import Judge, Reply
-from editbench.lease import Lease
+from editbench.process.world import World
 from editbench.report.content import Content
 from editbench.report.plots import Plot, draw_plots
-from editbench.report_stage import report
-from editbench.score_stage import score
-from editbench.world import World
+from editbench.run.lease import Lease
+from editbench.stages.edit import edit
+from editbench.stages.report import report
+from editbench.stages.score import score
 from tests.crash import Op, Recorder, State, states
 
 
@@ -85,17 +85,17 @@ def benchmark(tmp_path_factory) -> Path:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Durations of nothing, and no minute's wait for a lease whose holder a torn file does not tell."""
-    monkeypatch.setattr("editbench.edit_stage.time", Clock)
-    monkeypatch.setattr("editbench.score_stage.time", Clock)
-    monkeypatch.setattr("editbench.run_dir.Lease", partial(Lease, beat_s=0.01, patience_s=0.05))
-    monkeypatch.setattr("editbench.console.console.print", lambda *_, **__: None)
+    monkeypatch.setattr("editbench.stages.edit.time", Clock)
+    monkeypatch.setattr("editbench.stages.score.time", Clock)
+    monkeypatch.setattr("editbench.run.run_dir.Lease", partial(Lease, beat_s=0.01, patience_s=0.05))
+    monkeypatch.setattr("editbench.process.console.console.print", lambda *_, **__: None)
     monkeypatch.setattr("editbench.report.write.draw_plots", drawn)
 
 
 def launch(benchmark: Path, run: Path) -> tuple[list[str], list[str]]:
     """What launch.sh does, with the real stages; the pairs that were edited and judged."""
     config = Config(
-        benchmark=benchmark, run=(run,), editor=InvertEditor(), judge=HashJudge(), rubric="brief-1", batch_size=1
+        benchmark=benchmark, run_dir=(run,), editor=InvertEditor(), judge=HashJudge(), rubric="brief-1", batch_size=1
     )
     for stage in (edit, score, report):
         assert stage(config, World()) == 0

@@ -16,21 +16,21 @@ import pytest
 import torch
 from PIL import Image
 
-from editbench.demo import bank
-from editbench.demo.drawing import draw, paint, shapes_of, table_of
-from editbench.demo.fast_judge import FastJudge, prompt_parts
-from editbench.demo.grammar import PRODUCTIONS
-from editbench.demo.models import EDITOR, JUDGE, build_judge, build_vae
-from editbench.demo.pairs import EVALUATION_SEEDS, SUBSETS, drawn_edit, evaluation_edits, items
-from editbench.demo.real_rope import real_rope
-from editbench.demo.tokens import CUT, TEMPLATE_END, TEMPLATE_MIDDLE, TEMPLATE_PREFIX
-from editbench.demo.train_editor import Encoder, Prompts, velocity
-from editbench.demo.truth import SIDE, looks, reads
-from editbench.one_frame import one_frame
+from editbench.demo.training import bank
+from editbench.demo.training.drawing import draw, paint, shapes_of, table_of
+from editbench.demo.training.fast_judge import FastJudge, prompt_parts
+from editbench.demo.training.grammar import PRODUCTIONS
+from editbench.demo.training.models import EDITOR, JUDGE, build_judge, build_vae
+from editbench.demo.training.pairs import EVALUATION_SEEDS, SUBSETS, drawn_edit, evaluation_edits, items
+from editbench.demo.training.real_rope import real_rope
+from editbench.demo.training.tokens import CUT, TEMPLATE_END, TEMPLATE_MIDDLE, TEMPLATE_PREFIX
+from editbench.demo.training.train_editor import Encoder, Prompts, velocity
+from editbench.demo.training.truth import SIDE, looks, reads
+from editbench.models.one_frame import one_frame
 from editbench.records import CATEGORIES, Pair
-from editbench.rubric import RUBRICS
+from editbench.rubrics.rubric import RUBRICS
 
-SHIPPED = Path(bank.__file__).parent / "pairs.json"
+SHIPPED = Path(bank.__file__).parents[1] / "pairs.json"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -79,7 +79,7 @@ def test_the_shipped_pairs_come_out_of_their_generator() -> None:
 
 def test_the_command_writes_as_many_pairs_as_asked(tmp_path: Path) -> None:
     out = tmp_path / "out.json"
-    subprocess.run([sys.executable, "-m", "editbench.demo.pairs", "--num_pairs", "3", str(out)], check=True)
+    subprocess.run([sys.executable, "-m", "editbench.demo.training.pairs", "--num_pairs", "3", str(out)], check=True)
     assert [item["original_image_path"].split("_")[0] for item in json.loads(out.read_text())] == [
         "demo/00000",
         "demo/00001",
@@ -232,7 +232,7 @@ def test_the_judge_s_replies_are_one_number() -> None:
 
 
 def test_muon_steps_many_small_matrices_at_once_as_torch_does_one_by_one() -> None:
-    from editbench.demo.muon import BatchedMuon
+    from editbench.demo.training.muon import BatchedMuon
 
     generator = torch.Generator().manual_seed(0)
     shapes = [(16, 8), (16, 8), (8, 32), (8, 8)]
@@ -255,7 +255,7 @@ def test_muon_steps_many_small_matrices_at_once_as_torch_does_one_by_one() -> No
 def test_training_s_autoencoder_is_what_diffusers_makes_of_its_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from editbench.demo import session, train_vae
+    from editbench.demo.training import session, train_vae
 
     # a second passes whenever the clock is read: the same number of steps on any machine
     monkeypatch.setattr(session, "time", SimpleNamespace(monotonic=itertools.count().__next__))

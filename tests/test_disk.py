@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from editbench.durable import read_records, write_atomic, write_records
 from editbench.records import Edit, Pair
-from editbench.run_dir import RunDir
+from editbench.run.durable import read_records, write_atomic, write_records
+from editbench.run.run_dir import RunDir
 from tests.conftest import FAILING, command, environment, rows, same, start
 
 
@@ -28,7 +28,7 @@ def limited(script: str, *argv: str | Path, before: Callable[[], None]) -> subpr
 @pytest.mark.parametrize(("limit", "where"), [(1_000, "pairs.jsonl"), (3_500, "edit.000001.00000.jsonl")])
 def test_a_file_that_can_grow_no_more_stops_the_run_and_loses_nothing(dots, clean, tmp_path, limit, where):
     run = tmp_path / "run"
-    argv = (*FAILING, "--benchmark", dots, "--run", run)
+    argv = (*FAILING, "--benchmark", dots, "--run_dir", run)
     done = limited("edit.py", *argv, before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
     said = " ".join(done.stderr.split())
     assert done.returncode == 3
@@ -47,7 +47,7 @@ def test_a_full_disk_for_pairs_that_are_not_the_runs_yet_is_named(dots, tmp_path
     large = dots.parent / "large.jsonl"
     large.write_text(dots.read_text().replace("Turn it.", "Turn it. " * 12_000))
     limit = 2**20 - 1  # less than is held in memory
-    argv = ("edit.py", "--editor", "Unchanged", "--benchmark", large, "--run", tmp_path / "run")
+    argv = ("edit.py", "--editor", "Unchanged", "--benchmark", large, "--run_dir", tmp_path / "run")
     done = limited(*argv, before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
     assert f"Filetoolarge:{tempfile.gettempdir()}(" in told(done)
 
@@ -69,7 +69,7 @@ def test_a_full_disk_in_the_middle_of_an_image_stops_the_run_and_a_freed_one_goe
     argv = ("--editor", "Unchanged", "--benchmark", photos_json)
     ballast = small_disk / "ballast"
     ballast.write_bytes(bytes(400_000))
-    done = start("edit.py", *argv, "--run", run, code=3)
+    done = start("edit.py", *argv, "--run_dir", run, code=3)
     said = " ".join(done.stderr.split())
     assert "No space left on device" in said
     assert ".png" in said
@@ -78,13 +78,13 @@ def test_a_full_disk_in_the_middle_of_an_image_stops_the_run_and_a_freed_one_goe
     # the one mebibyte holds no four photographs twice: the run moves to a larger disk and goes on there
     moved = tmp_path / "moved"
     subprocess.run(["cp", "-r", run, moved], check=True)
-    start("edit.py", *argv, "--run", moved)
-    start("edit.py", *argv, "--run", tmp_path / "undisturbed")
+    start("edit.py", *argv, "--run_dir", moved)
+    start("edit.py", *argv, "--run_dir", tmp_path / "undisturbed")
     assert same(moved, tmp_path / "undisturbed")
 
 
 def test_too_few_file_handles_are_named(dots, tmp_path):
-    argv = (*FAILING, "--benchmark", dots, "--run", tmp_path / "run")
+    argv = (*FAILING, "--benchmark", dots, "--run_dir", tmp_path / "run")
     done = limited("edit.py", *argv, before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (7, 7)))
     assert done.returncode != 0
     assert "Too many open files" in done.stderr
@@ -93,7 +93,7 @@ def test_too_few_file_handles_are_named(dots, tmp_path):
 def test_a_run_directory_that_cannot_be_made_is_named(dots, tmp_path):
     (tmp_path / "file").write_text("")
     for check in ((), ("--check",)):
-        done = start("edit.py", *FAILING, "--benchmark", dots, "--run", tmp_path / "file" / "run", *check, code=2)
+        done = start("edit.py", *FAILING, "--benchmark", dots, "--run_dir", tmp_path / "file" / "run", *check, code=2)
         assert "Not a directory" in done.stderr
 
 
@@ -110,7 +110,7 @@ def told(done: subprocess.CompletedProcess[str], code: int = 3) -> str:
 
 def test_a_disk_that_ran_out_of_files_is_named(dots, clean, small_disk):
     run = small_disk / "run"
-    argv = (*FAILING, "--benchmark", dots, "--run", run)
+    argv = (*FAILING, "--benchmark", dots, "--run_dir", run)
     start("edit.py", *argv, "--limit", "1")
     remount(small_disk, "nr_inodes=20")
     said = told(start("edit.py", *argv, code=3))
@@ -123,14 +123,14 @@ def test_a_disk_that_ran_out_of_files_is_named(dots, clean, small_disk):
 
 def test_a_disk_that_became_read_only_is_named_by_each_script_and_by_a_check(dots, clean, small_disk):
     run = small_disk / "run"
-    argv = (*FAILING, "--benchmark", dots, "--run", run)
+    argv = (*FAILING, "--benchmark", dots, "--run_dir", run)
     start("edit.py", *argv, "--limit", "1")
     remount(small_disk, "ro")
     for launch in (
         ("edit.py", *argv),
         ("edit.py", *argv, "--check"),
-        ("score.py", "--run", run),
-        ("report.py", "--run", run),
+        ("score.py", "--run_dir", run),
+        ("report.py", "--run_dir", run),
     ):
         assert f"Read-onlyfilesystem:{run}" in told(start(*launch, code=2), 2)
     remount(small_disk, "rw")
@@ -166,7 +166,7 @@ def test_an_error_that_the_disk_tells_only_at_the_end_is_an_error(dots, clean, t
     options = [f"-DCALL={call}", f'-DNAME="{call}"', "-shared", "-fPIC", "-w", "-o", library]
     subprocess.run(["cc", *options, tmp_path / "breaking.c", "-ldl"], check=True)
     run = tmp_path / "run"
-    argv = (*FAILING, "--benchmark", dots, "--run", run)
+    argv = (*FAILING, "--benchmark", dots, "--run_dir", run)
     env = environment() | {"LD_PRELOAD": str(library)}
     done = subprocess.run(command("edit.py", *argv), capture_output=True, text=True, env=env, check=False)
     assert f"Input/outputerror:{run / 'images' / 'dot03.png'}" in told(done)
@@ -190,7 +190,7 @@ def test_a_directory_that_belongs_to_somebody_else_is_named_before_anything_is_l
     if os.geteuid() == 0:
         os.chown(theirs, 65534, 65534)
     theirs.chmod(0o555)
-    argv = ("--config", "demo", "--benchmark", dots, "--run", theirs / "run")
+    argv = ("--config", "demo", "--benchmark", dots, "--run_dir", theirs / "run")
     for check in ((), ("--check",)):
         said = told(limited("edit.py", *argv, *check, before=unprivileged), 2)
         assert f"Permissiondenied:{theirs};" in said
@@ -204,7 +204,7 @@ def test_a_umask_that_locks_its_owner_out_is_named_and_a_private_one_works(dots,
         os.umask(mask)
 
     run = tmp_path / "run"
-    done = limited("edit.py", *FAILING, "--benchmark", dots, "--run", run, before=before)
+    done = limited("edit.py", *FAILING, "--benchmark", dots, "--run_dir", run, before=before)
     assert done.returncode == code, done.stderr
     if code:
         assert f"Permissiondenied:{run}" in told(done)
@@ -216,7 +216,7 @@ def test_a_umask_that_locks_its_owner_out_is_named_and_a_private_one_works(dots,
 
 @pytest.mark.parametrize("name", ["x" * 300, "/".join(["y" * 200] * 25)])
 def test_a_path_that_is_too_long_is_named(dots, tmp_path, name):
-    done = start("edit.py", *FAILING, "--benchmark", dots, "--run", tmp_path / name, code=2)
+    done = start("edit.py", *FAILING, "--benchmark", dots, "--run_dir", tmp_path / name, code=2)
     assert "Filenametoolong" in told(done, 2)
 
 

@@ -13,15 +13,15 @@ from PIL import Image
 
 from editbench.benchmark import load_pairs
 from editbench.config import Config, deciding
-from editbench.durable import read_records
-from editbench.edit_plan import edit_key
-from editbench.edit_stage import edit
 from editbench.editors import Diffusers, EditFailed, Editor, QwenImageEdit, Saved, Unchanged
 from editbench.errors import UsageError
 from editbench.judges import QwenVL, Server
+from editbench.process.world import World
 from editbench.records import Edit, Pair
-from editbench.run_dir import RunDir
-from editbench.world import World
+from editbench.run.durable import read_records
+from editbench.run.run_dir import RunDir
+from editbench.stages.edit import edit
+from editbench.stages.edit_plan import edit_key
 from tests.conftest import those_that_change, tree
 
 
@@ -55,7 +55,7 @@ def test_checking_says_so_in_one_line_and_writes_nothing(photos_json, tmp_path, 
 
 
 def configured(photos_json, tmp_path, editor: Editor) -> Config:
-    return Config(benchmark=photos_json, run=(tmp_path / "run",), editor=editor)
+    return Config(benchmark=photos_json, run_dir=(tmp_path / "run",), editor=editor)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_a_whole_benchmark_that_is_the_same_byte_for_byte_is_not_read_row_by_row
     edit(config, World())
     read = []
     monkeypatch.setattr(
-        "editbench.edit_plan.load_pairs", lambda *args, **how: read.append(1) or load_pairs(*args, **how)
+        "editbench.stages.edit_plan.load_pairs", lambda *args, **how: read.append(1) or load_pairs(*args, **how)
     )
     run = RunDir(config.the_run)
 
@@ -265,8 +265,8 @@ def test_a_whole_benchmark_that_is_the_same_byte_for_byte_is_not_read_row_by_row
 
 def test_a_benchmark_too_large_for_memory_gives_the_same_run(dots, tmp_path, monkeypatch):
     for name, in_memory in (("large", 100), ("small", 2**20)):
-        monkeypatch.setattr("editbench.edit_plan._IN_MEMORY", in_memory)
-        config = replace(configured(dots, tmp_path, PlannedEditor()), run=(tmp_path / name,))
+        monkeypatch.setattr("editbench.stages.edit_plan._IN_MEMORY", in_memory)
+        config = replace(configured(dots, tmp_path, PlannedEditor()), run_dir=(tmp_path / name,))
         edit(replace(config, limit=1), World())
         edit(config, World())
     assert (tmp_path / "large" / "pairs.jsonl").read_bytes() == (tmp_path / "small" / "pairs.jsonl").read_bytes()

@@ -7,12 +7,12 @@ import pytest
 from pyarrow import parquet
 
 from editbench.config import Config
-from editbench.edit_stage import edit
 from editbench.editors import Unchanged
+from editbench.process.world import World
 from editbench.records import Score
 from editbench.report import tell, write_export
-from editbench.report_stage import report
-from editbench.world import World
+from editbench.stages.edit import edit
+from editbench.stages.report import report
 from tests.test_report import HOSTILE, make_run
 
 FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1")
@@ -91,7 +91,7 @@ def test_a_spreadsheet_runs_nothing_of_a_csv_and_parquet_keeps_every_text(run, t
 def test_a_report_writes_the_table_too_and_tells_two_runs_of_one_name_apart(photos_json, tmp_path):
     runs = (tmp_path / "a" / "run", tmp_path / "b" / "run")
     for run in runs:
-        edit(Config(benchmark=photos_json, run=(run,), editor=Unchanged()), World())
+        edit(Config(benchmark=photos_json, run_dir=(run,), editor=Unchanged()), World())
     assert report(Config(run=runs, out=tmp_path / "both", export=tmp_path / "pairs.csv"), World()) == 0
     rows = read_csv(tmp_path / "pairs.csv")
     assert [row["run"] for row in rows] == [str(run) for run in runs for _ in range(4)]

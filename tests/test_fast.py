@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from editbench.checkpoints import locate
-from editbench.fast import reachable_timesteps, reference, speed_up, why_not
-from editbench.fast.denoiser import Denoiser
-from editbench.fast.modulation import Live, Table
-from editbench.one_frame import one_frame
+from editbench.models.checkpoints import locate
+from editbench.models.qwen_image import reachable_timesteps, reference, speed_up, why_not
+from editbench.models.qwen_image.denoiser import Denoiser
+from editbench.models.qwen_image.modulation import Live, Table
+from editbench.models.one_frame import one_frame
 
 ROOT = os.path.dirname(os.path.dirname(__file__))
 ROUNDING = 1e-5  # float32's own, over two blocks: 24 bits and some hundred additions in another order
@@ -164,7 +164,7 @@ def test_the_fast_path_says_where_it_does_not_belong():
 
 def check_kernels(device: str) -> None:
     """Triton's kernels against their definition, over spans, heads that fill no block, and both types."""
-    from editbench.fast import kernels
+    from editbench.models.qwen_image import kernels
 
     torch.manual_seed(0)
     for dtype, tolerance in ((torch.float32, 1e-5), (torch.bfloat16, 1e-2)):  # bfloat16: one rounding, 2**-8

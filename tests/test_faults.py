@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from editbench.config import Config
-from editbench.console import _lagging
-from editbench.edit_stage import edit
 from editbench.editors import EditRefused, Unchanged
-from editbench.report_stage import report
-from editbench.run_dir import RunDir
-from editbench.world import World
+from editbench.process.console import _lagging
+from editbench.process.world import World
+from editbench.run.run_dir import RunDir
+from editbench.stages.edit import edit
+from editbench.stages.report import report
 from tests.conftest import FAILING, command, environment, rows, same, start, tree
 
 STUCK = ("--editor", "tests.planned.StuckEditor", "--judge", "tests.planned.StuckJudge")
@@ -24,7 +24,7 @@ STUCK = ("--editor", "tests.planned.StuckEditor", "--judge", "tests.planned.Stuc
 
 def test_a_process_that_hangs_says_where_and_ends(dots, tmp_path):
     run = tmp_path / "run"
-    argv = (*STUCK, "--benchmark", dots, "--run", run)
+    argv = (*STUCK, "--benchmark", dots, "--run_dir", run)
     begin = time.monotonic()
     done = start("edit.py", *argv, "--editor.init_args.at", "editing", "--hang_after_s", "1", code=3)
     assert time.monotonic() - begin < 15
@@ -38,7 +38,7 @@ def test_a_process_that_hangs_says_where_and_ends(dots, tmp_path):
 
 def test_of_a_launch_whose_processes_were_all_killed_nothing_finished_is_lost(dots, clean, tmp_path):
     run = tmp_path / "run"
-    argv = (*FAILING, "--benchmark", dots, "--run", run)
+    argv = (*FAILING, "--benchmark", dots, "--run_dir", run)
     stopped = (*argv, "--editor.init_args.at", "dot07", "--editor.init_args.how", "Stuck")
     launch = subprocess.Popen(command("edit.py", *stopped, ranks=2), env=environment(), stderr=subprocess.DEVNULL)
     while sum(len(rows(part)) for part in run.glob("parts/*.jsonl")) < 8:
@@ -58,7 +58,7 @@ def test_of_a_launch_whose_processes_were_all_killed_nothing_finished_is_lost(do
 
 def test_a_poisoned_gpu_stops_its_rank_and_no_later_pair_is_called_failed(dots, clean, tmp_path):
     run = tmp_path / "run"
-    argv = (*FAILING, "--benchmark", dots, "--run", run)
+    argv = (*FAILING, "--benchmark", dots, "--run_dir", run)
     done = start("edit.py", *argv, "--editor.init_args.at", "dot03", "--editor.init_args.how", "Poisoned", code=3)
     assert "illegal memory access" in done.stderr
     (part,) = run.glob("parts/*.jsonl")
@@ -69,7 +69,7 @@ def test_a_poisoned_gpu_stops_its_rank_and_no_later_pair_is_called_failed(dots, 
 
 def test_every_exit_code_comes_through_torchrun_and_launch_sh(dots, tmp_path):
     def launched(name: str, *argv: str, code: int) -> str:
-        common = (*FAILING, "--benchmark", dots, "--run", tmp_path / name)
+        common = (*FAILING, "--benchmark", dots, "--run_dir", tmp_path / name)
         return start("launch.sh", *common, *argv, code=code).stderr
 
     said = launched("failures", "--max_failures", "0", "--editor.init_args.at", "dot03", code=1)
@@ -85,14 +85,14 @@ def test_every_exit_code_comes_through_torchrun_and_launch_sh(dots, tmp_path):
 
 def test_a_finished_run_started_again_loads_no_model_and_ends_in_two_seconds(dots, clean):
     begin = time.monotonic()
-    done = start("edit.py", *FAILING, "--benchmark", dots, "--run", clean)
+    done = start("edit.py", *FAILING, "--benchmark", dots, "--run_dir", clean)
     assert "is ready" not in done.stderr
     assert time.monotonic() - begin < 6  # 0.7 s on a machine at rest; tests share theirs
 
 
 def test_one_then_three_then_two_ranks_give_what_one_gives(dots, clean, tmp_path):
     run = tmp_path / "run"
-    argv = (*FAILING, "--benchmark", dots, "--run", run)
+    argv = (*FAILING, "--benchmark", dots, "--run_dir", run)
     for ranks, poisoned in ((1, "dot05"), (3, "dot09")):
         start(
             *("edit.py", *argv, "--editor.init_args.at", poisoned, "--editor.init_args.how", "Poisoned"),
@@ -117,9 +117,9 @@ def test_gpus_of_two_kinds_and_versions_that_changed_are_told_of_by_launch_and_r
     now = json.loads((run / "environment.json").read_text())
     older = now | {"packages": now["packages"] | {"torch": "2.10.0"}}
     (run / "environment.json").write_text(json.dumps(now | {"earlier": [older]}))
-    said = " ".join(start("edit.py", *FAILING, "--benchmark", dots, "--run", run).stderr.split())
+    said = " ".join(start("edit.py", *FAILING, "--benchmark", dots, "--run_dir", run).stderr.split())
     assert "Edited on NVIDIA H100 and NVIDIA H200: the last bits of a picture may differ between them." in said
-    start("report.py", "--run", run)
+    start("report.py", "--run_dir", run)
     both = f"device NVIDIA H100 and NVIDIA H200; torch 2.10.0 and {now['packages']['torch']}"
     (told,) = json.loads((run / "report.json").read_text())["runs"]
     assert told["settings"]["made on several"] == both
@@ -144,7 +144,7 @@ class Marred(Unchanged):
 
 
 def test_black_halved_unchanged_and_refused_edits_are_flagged_kept_and_counted(photos_json, tmp_path):
-    config = Config(benchmark=photos_json, run=(tmp_path / "run",), editor=Marred())
+    config = Config(benchmark=photos_json, run_dir=(tmp_path / "run",), editor=Marred())
     assert edit(config, World()) == 0
     run = RunDir(config.the_run)
     flags = {row["pair_id"].split("_")[1]: tuple(row["flags"]) for row in rows(run.manifest)}
@@ -170,7 +170,7 @@ def test_a_decoder_that_gives_nothing_but_nan_is_flagged(photos_json, tmp_path):
             return device
 
     editor = Broken(model="editbench:demo/editor", num_inference_steps=1, dtype="float32")
-    config = Config(benchmark=photos_json, run=(tmp_path / "run",), categories=("physical",), editor=editor)
+    config = Config(benchmark=photos_json, run_dir=(tmp_path / "run",), categories=("physical",), editor=editor)
     with pytest.warns(RuntimeWarning, match="invalid value"):
         assert edit(config, World()) == 0
     (row,) = rows(RunDir(config.the_run).manifest)

@@ -75,9 +75,9 @@ def attacked(tmp_path_factory) -> tuple[Path, str]:
     # the editor fails at one, so that an id and a reason stand in every table
     editor = ("--editor", "tests.planned.FailingEditor", "--editor.init_args.at", "markup")
     judge = ("--judge", "tests.test_hostile.HostileJudge", "--batch_size", "8")
-    said = start("edit.py", "--benchmark", folder / "bench.json", "--run", run, *editor, *judge).stderr
-    said += start("score.py", "--run", run).stderr
-    done = start("report.py", "--run", run, "--export", run / "table.csv")
+    said = start("edit.py", "--benchmark", folder / "bench.json", "--run_dir", run, *editor, *judge).stderr
+    said += start("score.py", "--run_dir", run).stderr
+    done = start("report.py", "--run_dir", run, "--export", run / "table.csv")
     return folder, said + done.stderr + done.stdout
 
 
@@ -144,7 +144,14 @@ def test_what_only_claims_to_be_a_picture_stops_the_run_before_it_begins(tmp_pat
         lines.append(json.dumps(row) + "\n")
     (tmp_path / "bench.jsonl").write_text("".join(lines))
     done = start(
-        "edit.py", "--editor", "Unchanged", "--benchmark", tmp_path / "bench.jsonl", "--run", tmp_path / "run", code=2
+        "edit.py",
+        "--editor",
+        "Unchanged",
+        "--benchmark",
+        tmp_path / "bench.jsonl",
+        "--run_dir",
+        tmp_path / "run",
+        code=2,
     )
     said = " ".join(done.stderr.split())
     assert "3 defects" in said

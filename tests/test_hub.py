@@ -55,7 +55,7 @@ def told(script: str, *argv: str | Path, offline: str = "0") -> str:
 @pytest.mark.parametrize(("offline", "why"), [("1", "OfflineModeIsEnabled"), ("0", "Connection refused")])
 def test_a_hub_that_cannot_be_reached_is_named_with_what_to_do(hub, photos_json, tmp_path, offline, why):
     hub.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # where nobody listens
-    argv = ("--editor.init_args.model", "org/gone", "--benchmark", photos_json, "--run", tmp_path / "run")
+    argv = ("--editor.init_args.model", "org/gone", "--benchmark", photos_json, "--run_dir", tmp_path / "run")
     said = told("edit.py", *argv, offline=offline)
     assert "org/gone is not on this machine, and the hub does not give it" in said
     assert why in said
@@ -64,14 +64,14 @@ def test_a_hub_that_cannot_be_reached_is_named_with_what_to_do(hub, photos_json,
 
 def test_a_lora_that_the_hub_does_not_give_is_named_too(hub, dots, tmp_path):
     argv = ("--config", "demo", "--editor.init_args.lora", "org/gone/few-steps.safetensors")
-    said = told("edit.py", *argv, "--benchmark", dots, "--run", tmp_path / "run", offline="1")
+    said = told("edit.py", *argv, "--benchmark", dots, "--run_dir", tmp_path / "run", offline="1")
     assert "org/gone is not on this machine, and the hub does not give it" in said
 
 
 @pytest.mark.parametrize(("script", "option"), [("edit.py", "editor"), ("score.py", "judge")])
 def test_a_gated_model_is_told_from_one_that_is_not_there(hub, gate, photos_json, tmp_path, script, option):
     hub.setenv("HF_ENDPOINT", gate)
-    argv = ("--benchmark", photos_json, "--run", tmp_path / "run")
+    argv = ("--benchmark", photos_json, "--run_dir", tmp_path / "run")
     if script == "score.py":
         start("edit.py", *argv, "--editor", "Unchanged")
     said = told(script, *argv, f"--{option}.init_args.model", "org/gated")

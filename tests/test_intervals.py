@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from editbench.intervals import MIN_GROUPS, bootstrap_interval, in_blocks, mean_interval, standard_error, sum_up
+from editbench.stats.intervals import MIN_GROUPS, bootstrap_interval, in_blocks, mean_interval, standard_error, sum_up
 
 
 def test_values_of_one_source_are_added_up():

@@ -10,19 +10,19 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "editbench"
 
 LAYERS = [
-    {"errors", "records", "redaction", "signals"},
-    {"checkpoints", "fast", "durable", "faults", "images", "intervals", "lease", "one_frame", "watchdog", "world"},
-    {"benchmark", "console", "people", "rubrics", "run_dir", "summary"},
-    {"comparison", "correlation", "rubric"},
-    {"health"},
-    {"controls", "report"},
+    {"errors", "records", "images"},
+    {"process"},
+    {"run"},
+    {"benchmark"},
+    {"models"},
+    {"rubrics"},
     {"editors", "judges"},
-    {"config", "verdict"},
-    {"options", "protocol"},
-    {"edit_plan", "run_records", "score_plan"},
-    {"agreement", "demo", "edit_stage", "report_stage", "score_stage"},
-    {"bench", "command", "replicas"},
-    {"processes"},
+    {"config"},
+    {"stats"},
+    {"report"},
+    {"stages"},
+    {"bench", "demo"},
+    {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.name != "__init__.py")
@@ -37,6 +37,14 @@ def imported(path: Path) -> set[str]:
     return found
 
 
+def roots(tree: ast.Module) -> set[str]:
+    """The top-level packages that a module imports, by `import` or `from`."""
+    nodes = list(ast.walk(tree))
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+    return {name.split(".")[0] for name in names}
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_a_module_imports_only_from_lower_layers(path):
     own = path.relative_to(PACKAGE).with_suffix("").parts[0]
@@ -47,17 +55,11 @@ def test_a_module_imports_only_from_lower_layers(path):
 
 def test_no_module_of_the_package_imports_a_script():
     for path in MODULES:
-        names = {
-            alias.name
-            for node in ast.walk(ast.parse(path.read_text()))
-            if isinstance(node, ast.Import)
-            for alias in node.names
-        }
-        assert not names & {"edit", "score", "report"}
+        assert not roots(ast.parse(path.read_text())) & {"edit", "score", "report"}, path
 
 
 @pytest.mark.parametrize(
-    "name", ["editbench.config", "editbench.report", "editbench.edit_stage", "editbench.score_stage"]
+    "name", ["editbench.config", "editbench.report", "editbench.stages.edit", "editbench.stages.score"]
 )
 def test_nothing_imports_torch_before_a_model_is_chosen(name):
     code = f"import sys, {name}; sys.exit('torch' in sys.modules)"
@@ -65,9 +67,4 @@ def test_nothing_imports_torch_before_a_model_is_chosen(name):
 
 
 def test_the_vocabulary_needs_nothing_but_the_standard_library():
-    tree = ast.parse((PACKAGE / "records.py").read_text())
-    roots = {node.module.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
-    roots |= {
-        alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
-    }
-    assert roots <= sys.stdlib_module_names
+    assert roots(ast.parse((PACKAGE / "records.py").read_text())) <= sys.stdlib_module_names

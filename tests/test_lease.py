@@ -13,7 +13,7 @@ from dataclasses import asdict
 import pytest
 
 from editbench.errors import UsageError
-from editbench.lease import Lease, _Holder
+from editbench.run.lease import Lease, _Holder
 from tests.conftest import ROOT, start
 from tests.test_signals import EDITOR, stuck
 
@@ -47,7 +47,9 @@ def test_a_second_launch_that_is_refused_leaves_the_first_one_s_lease(path):
 
 @pytest.mark.parametrize("reaped", [True, False])
 def test_a_dead_process_of_this_machine_is_known_at_once(path, caplog, reaped):
-    code = "import os, sys; from editbench.lease import Lease; Lease(__import__('pathlib').Path(sys.argv[1])).take()"
+    code = (
+        "import os, sys; from editbench.run.lease import Lease; Lease(__import__('pathlib').Path(sys.argv[1])).take()"
+    )
     child = subprocess.Popen([sys.executable, "-c", f"{code}; os.kill(os.getpid(), 9)", path], cwd=ROOT)
     if reaped:
         child.wait()
@@ -138,7 +140,7 @@ def test_of_many_newcomers_to_a_dead_lease_one_gets_it(path):
 
 def test_a_second_launch_in_one_run_is_refused_and_disturbs_nothing(photos_json, tmp_path):
     run = tmp_path / "run"
-    argv = (*EDITOR, "--benchmark", photos_json, "--run", run)
+    argv = (*EDITOR, "--benchmark", photos_json, "--run_dir", run)
     first = stuck("edit.py", run / "environment.json", *argv, "--editor.init_args.at", "editing")
     second = start("edit.py", *argv, code=2)
     assert f"is being worked on by process {first.pid} on" in " ".join(second.stderr.split())

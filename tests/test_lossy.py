@@ -8,10 +8,10 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, QwenImageEditPipeline, QwenImageTransformer2DModel
 from safetensors.torch import save_file
 
-from editbench.checkpoints import locate
 from editbench.editors import QwenImageEdit, lossy
 from editbench.editors.offload import choose, component_bytes, told
 from editbench.errors import UsageError
+from editbench.models.checkpoints import locate
 
 GIB = 2**30
 DEMO = Path(locate("editbench:demo/editor"))

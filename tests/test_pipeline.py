@@ -36,7 +36,7 @@ def test_one_command_without_arguments_gives_a_finished_report(demo_run):
 
 def test_what_is_only_to_be_told_or_checked_starts_nothing(tmp_path):
     run = tmp_path / "run"
-    assert "checked, 12 pairs" in start("launch.sh", "--run", run, "--check").stderr
+    assert "checked, 12 pairs" in start("launch.sh", "--run_dir", run, "--check").stderr
     assert "--benchmark" in start("launch.sh", "--help").stdout
     assert "num_inference_steps" in start("launch.sh", "--print_config").stdout
     assert not run.exists()
@@ -83,7 +83,7 @@ def test_a_finished_run_started_again_loads_nothing_and_changes_nothing(demo_run
     manifest = (demo_run / "manifest.jsonl").read_bytes()
     for script in ("edit.py", "score.py"):
         begin = time.monotonic()
-        done = start(script, "--run", demo_run)
+        done = start(script, "--run_dir", demo_run)
         assert ", 0 to" in done.stderr
         assert "is ready" not in done.stderr
         assert time.monotonic() - begin < 10  # two seconds on a machine at rest
@@ -106,7 +106,7 @@ def test_no_edit_scores_below_the_demo_editor_and_shuffled_pairs_below_both(demo
     values = {"demo": values_of(demo_run)}
     for run, editor in (("none", ["Unchanged"]), ("other", ["Saved", "--editor.init_args.folder", shuffled])):
         for script in ("edit.py", "score.py"):
-            start(script, "--config", "demo", "--run", tmp_path / run, "--editor", *editor)
+            start(script, "--config", "demo", "--run_dir", tmp_path / run, "--editor", *editor)
         values[run] = values_of(tmp_path / run)
     for better, worse in (("demo", "none"), ("none", "other")):
         assert sum(values[better][name] > values[worse][name] for name in names) >= 10, values
@@ -116,8 +116,8 @@ def test_no_edit_scores_below_the_demo_editor_and_shuffled_pairs_below_both(demo
 def one_rank(tmp_path_factory: pytest.TempPathFactory, photos_json: Path) -> Path:
     """Four photographs edited and scored by one process, undisturbed."""
     run = tmp_path_factory.mktemp("one") / "run"
-    start("edit.py", *QUICK, "--benchmark", photos_json, "--run", run)
-    start("score.py", "--run", run)
+    start("edit.py", *QUICK, "--benchmark", photos_json, "--run_dir", run)
+    start("score.py", "--run_dir", run)
     return run
 
 
@@ -125,8 +125,8 @@ def one_rank(tmp_path_factory: pytest.TempPathFactory, photos_json: Path) -> Pat
 def two_ranks(tmp_path_factory: pytest.TempPathFactory, photos_json: Path) -> Path:
     """The same by two processes."""
     run = tmp_path_factory.mktemp("two") / "run"
-    start("edit.py", *QUICK, "--benchmark", photos_json, "--run", run, ranks=2)
-    start("score.py", "--run", run, ranks=2)
+    start("edit.py", *QUICK, "--benchmark", photos_json, "--run_dir", run, ranks=2)
+    start("score.py", "--run_dir", run, ranks=2)
     return run
 
 
@@ -145,13 +145,13 @@ def test_a_table_beside_images_gives_the_same_edits_as_images_inside(one_rank, p
     path = tmp_path / "photos.csv"
     path.write_text("\n".join(renamed), encoding="utf-8")
     run = tmp_path / "run"
-    start("edit.py", *QUICK, "--benchmark", path, "--images", photos_csv.parent, "--run", run, ranks=2)
+    start("edit.py", *QUICK, "--benchmark", path, "--images", photos_csv.parent, "--run_dir", run, ranks=2)
     assert tree(run, "images") == tree(one_rank, "images")
 
 
 def test_a_rank_killed_in_the_middle_loses_nothing_that_was_finished(one_rank, photos_json, tmp_path):
     run = tmp_path / "run"
-    argv = (*QUICK, "--benchmark", photos_json, "--run", run)
+    argv = (*QUICK, "--benchmark", photos_json, "--run_dir", run)
     launch = subprocess.Popen(command("edit.py", *argv, ranks=2), env=environment(), stderr=subprocess.DEVNULL)
     while not list(run.glob("images/*.png")):
         assert launch.poll() is None
@@ -180,7 +180,7 @@ def test_a_changed_pair_is_refused_and_redone_only_when_asked(one_rank, photos_j
     pairs[2]["edit_instruction_en"] = "Show the cup broken into pieces."
     changed = tmp_path / "photos.json"
     changed.write_text(json.dumps(pairs), encoding="utf-8")
-    argv = (*QUICK, "--benchmark", changed, "--run", run)
+    argv = (*QUICK, "--benchmark", changed, "--run_dir", run)
     refused = start("edit.py", *argv, code=2)
     assert "1 of 4 finished pairs (00002_因果_easy" in refused.stderr
     assert tree(run, "images") == tree(one_rank, "images")
@@ -189,7 +189,7 @@ def test_a_changed_pair_is_refused_and_redone_only_when_asked(one_rank, photos_j
     assert "00002_因果_easy is redone: what it is made from has changed" in done.stderr
     old, new = tree(one_rank, "images"), tree(run, "images")
     assert [name for name in old if old[name] != new[name]] == ["00002_因果_easy.png"]
-    assert ", 1 to score" in start("score.py", "--run", run).stderr
+    assert ", 1 to score" in start("score.py", "--run_dir", run).stderr
 
 
 def test_a_damaged_image_is_made_again_and_the_same(one_rank, photos_json, tmp_path):
@@ -197,14 +197,14 @@ def test_a_damaged_image_is_made_again_and_the_same(one_rank, photos_json, tmp_p
     subprocess.run(["cp", "-a", one_rank, run], check=True)
     image = next(run.glob("images/*.png"))
     image.write_bytes(image.read_bytes()[:-100])
-    score = start("score.py", "--run", run, "--scores", "again")
+    score = start("score.py", "--run_dir", run, "--scores", "again")
     assert "1 missing edit" in score.stderr
-    start("edit.py", *QUICK, "--benchmark", photos_json, "--run", run)
+    start("edit.py", *QUICK, "--benchmark", photos_json, "--run_dir", run)
     assert tree(run, "images") == tree(one_rank, "images")
 
 
 def test_another_editor_in_the_same_run_is_refused_with_the_difference(one_rank, photos_json):
-    argv = (*QUICK, "--benchmark", photos_json, "--run", one_rank)
+    argv = (*QUICK, "--benchmark", photos_json, "--run_dir", one_rank)
     done = start("edit.py", *argv, "--editor.init_args.num_inference_steps", "2", code=2)
     assert "editor.init_args.num_inference_steps: " in done.stderr
     assert "2 now" in done.stderr
@@ -214,12 +214,12 @@ def test_another_editor_in_the_same_run_is_refused_with_the_difference(one_rank,
 def test_scores_asked_otherwise_need_a_name_and_destroy_nothing(two_ranks):
     (first,) = (two_ranks / "scores").glob("*.jsonl")
     before = first.read_bytes()
-    refused = start("score.py", "--run", two_ranks, "--judge_sees", "edit", code=2)
+    refused = start("score.py", "--run_dir", two_ranks, "--judge_sees", "edit", code=2)
     assert "judge_sees: 'all' there, 'edit' now" in refused.stderr
-    start("score.py", "--run", two_ranks, "--judge_sees", "edit", "--scores", "blind")
+    start("score.py", "--run_dir", two_ranks, "--judge_sees", "edit", "--scores", "blind")
     assert first.read_bytes() == before
     assert len(rows(two_ranks / "scores" / "blind.jsonl")) == 4
-    start("report.py", "--run", two_ranks)
+    start("report.py", "--run_dir", two_ranks)
     report = json.loads((two_ranks / "report.json").read_text())
     assert [run["name"] for run in report["runs"]] == [f"run · {name}" for name in sorted(("blind", first.stem))]
 
@@ -229,15 +229,15 @@ def test_a_pair_without_an_edit_is_a_counted_failure_and_the_others_go_on(one_ra
     subprocess.run(["cp", "-r", one_rank / "images", made], check=True)
     next(made.glob("*物理*")).unlink()
     run = tmp_path / "run"
-    saved = ("--editor", "Saved", "--editor.init_args.folder", made, "--benchmark", photos_json, "--run", run)
+    saved = ("--editor", "Saved", "--editor.init_args.folder", made, "--benchmark", photos_json, "--run_dir", run)
     start("edit.py", "--config", "demo", *saved)
     (failed,) = [row for row in rows(run / "manifest.jsonl") if row["error"]]
     assert (failed["image"], failed["sha256"]) == (None, None)
     assert failed["pair_id"] in failed["error"]
     assert len(tree(run, "images")) == 3
 
-    start("score.py", "--run", run)
-    start("report.py", "--run", run)
+    start("score.py", "--run_dir", run)
+    start("report.py", "--run_dir", run)
     overall = json.loads((run / "report.json").read_text())["runs"][0]["overall"]
     assert overall["num_pairs"] == 4
     assert overall["num_scored"] <= 3
@@ -252,7 +252,7 @@ def test_part_of_a_run_is_reported_as_part_of_a_run(one_rank, tmp_path):
     subprocess.run(["cp", "-a", one_rank, run], check=True)
     (scores,) = (run / "scores").glob("*.jsonl")
     scores.write_text("".join(scores.read_text().splitlines(keepends=True)[:3]))
-    start("report.py", "--run", run)
+    start("report.py", "--run_dir", run)
     text = (run / "report.md").read_text()
     assert "3" in text
     assert "part of a run" in text.lower()
@@ -260,7 +260,7 @@ def test_part_of_a_run_is_reported_as_part_of_a_run(one_rank, tmp_path):
 
 def test_a_limit_takes_the_first_of_each_category_and_a_larger_one_adds(photos_json, tmp_path):
     run = tmp_path / "run"
-    argv = ("--editor", "Unchanged", "--benchmark", photos_json, "--run", run)
+    argv = ("--editor", "Unchanged", "--benchmark", photos_json, "--run_dir", run)
     start("edit.py", *argv, "--categories", "物理,causal")
     assert [row["pair_id"] for row in rows(run / "manifest.jsonl")] == ["00001_物理_easy", "00002_因果_easy"]
     done = start("edit.py", *argv, "--limit", "1")
@@ -277,7 +277,7 @@ def test_a_broken_benchmark_stops_everything_before_it_begins(photos_json, tmp_p
     pairs[3]["original_image_path"] = pairs[2]["original_image_path"]
     broken = tmp_path / "broken.json"
     broken.write_text(json.dumps(pairs), encoding="utf-8")
-    done = start("launch.sh", "--benchmark", broken, "--run", tmp_path / "run", code=2)
+    done = start("launch.sh", "--benchmark", broken, "--run_dir", tmp_path / "run", code=2)
     for words in ("row 1", "row 2", "row 4", "subset", "edit_instruction_en"):
         assert words in done.stderr
     assert "Traceback" not in done.stderr
@@ -286,12 +286,12 @@ def test_a_broken_benchmark_stops_everything_before_it_begins(photos_json, tmp_p
 
 def test_a_run_that_does_not_exist_names_those_that_do(one_rank):
     for script in ("score.py", "report.py"):
-        done = start(script, "--run", one_rank.parent / "nope", code=2)
+        done = start(script, "--run_dir", one_rank.parent / "nope", code=2)
         assert "run" in done.stderr.split("runs in")[1]
         assert "Traceback" not in done.stderr
 
 
 def test_ranks_that_load_in_turns_do_not_wait_for_ever(photos_json, tmp_path):
-    argv = ("--editor", "Unchanged", "--benchmark", photos_json, "--run", tmp_path / "run", "--load_in_turns")
+    argv = ("--editor", "Unchanged", "--benchmark", photos_json, "--run_dir", tmp_path / "run", "--load_in_turns")
     start("edit.py", *argv, ranks=3)
     assert len(rows(tmp_path / "run" / "manifest.jsonl")) == 4

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from editbench.bench import random_judge
-from editbench.checkpoints import locate
 from editbench.judges import QwenVL
-from editbench.judges.qwen3_vl import Qwen3VL
-from editbench.rubric import Question
+from editbench.models.checkpoints import locate
+from editbench.models.qwen3_vl.forward import Qwen3VL
+from editbench.rubrics.rubric import Question
 
 ASKED = [
     ("Rate the edit.", (256, 256), "Turn it blue."),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageOps
 
-from editbench.options import parse
+from editbench.cli.options import parse
 from tests.conftest import rows, start
 
 ROOT = Path(__file__).parent.parent
@@ -47,12 +47,12 @@ def test_ci_calls_the_readmes_test_command():
 def test_the_editor_and_the_judge_of_contributing_work_as_they_stand(dots, tmp_path, monkeypatch):
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    (line,) = re.findall(r"PYTHONPATH=folder/of/it bash launch.sh --run runs/mine (.*)", text)
+    (line,) = re.findall(r"PYTHONPATH=folder/of/it bash launch.sh --run_dir runs/mine (.*)", text)
     (tmp_path / "my_models.py").write_text(code)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     run = tmp_path / "run"
     for script in ("edit.py", "score.py"):
-        start(script, "--benchmark", dots, "--run", run, *shlex.split(line))
+        start(script, "--benchmark", dots, "--run_dir", run, *shlex.split(line))
     assert {score["value"] for score in rows(run / "scores" / "Constant.jsonl")} == {5.0}
     source, edited = (Image.open(run / folder / "dot01.png") for folder in ("sources", "images"))
     assert edited.tobytes() == ImageOps.flip(source).tobytes()

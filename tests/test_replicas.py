@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
+from editbench.cli.replicas import num_judges
 from editbench.judges import QwenVL, Server
-from editbench.replicas import num_judges
 
 GIB = 2**30
 
@@ -44,6 +44,6 @@ def test_the_weights_are_told_from_the_index_and_the_type_they_will_have(tmp_pat
 
 
 def test_the_launcher_is_told_a_number_and_the_user_why():
-    done = subprocess.run([sys.executable, "-m", "editbench.replicas"], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-m", "editbench.cli.replicas"], capture_output=True, text=True, check=True)
     assert int(done.stdout) >= 1
     assert "judge demo-judge (" in done.stderr

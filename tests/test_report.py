@@ -19,7 +19,7 @@ from rich.console import Console
 from editbench.errors import UsageError
 from editbench.records import CATEGORIES, FAILURES, Edit, Pair, Score
 from editbench.report import as_json, render_table, tell, text, write_report
-from editbench.summary import RunRecords
+from editbench.stats.summary import RunRecords
 
 HOSTILE = (
     """<script>alert(1)</script>"><img src=x onerror=alert(2)> | `x` ![y](http://z) \u202egnp.\u202c \x1b[31m @all"""
@@ -363,7 +363,7 @@ def test_a_report_without_controls_says_how_to_ask_for_this_run_s(told):
     for name in ("report.md", "report.html", "report.json"):
         words = (told["two"] / name).read_text().replace("&#39;", "'").replace("&lt;", "<").replace("&gt;", ">")
         quoted = f"'{told['runs'][1].root}'".replace("$", r"\$" if name == "report.md" else "$")
-        assert f"--run {quoted} --controls" in words.replace(r"\_", "_")
+        assert f"--run_dir {quoted} --controls" in words.replace(r"\_", "_")
 
 
 def test_an_empty_category_and_a_run_without_scores_have_null_means(tmp_path):

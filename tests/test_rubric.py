@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from editbench.records import CATEGORIES, Category, Failure, Language, Pair
-from editbench.rubric import RUBRICS, WORDINGS, JudgeSees, Question, Reading, is_settled, quote
+from editbench.rubrics.rubric import RUBRICS, WORDINGS, JudgeSees, Question, Reading, is_settled, quote
 
 SOURCE, EDITED = Image.new("RGB", (3, 2)), Image.new("RGB", (5, 4))
 LANGUAGES: tuple[Language, ...] = get_args(Language)
@@ -516,5 +516,5 @@ def test_a_version_never_changes_its_texts(version):
 
 
 def test_importing_the_rubric_loads_neither_torch_nor_pillow():
-    code = "import sys, editbench.rubric; print([name for name in ('torch', 'PIL', 'numpy') if name in sys.modules])"
+    code = "import sys, editbench.rubrics.rubric; print([n for n in ('torch', 'PIL', 'numpy') if n in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from editbench.durable import RecordFiles, read_records, write_atomic, write_lines, write_records
 from editbench.records import Edit, Pair, Score
-from editbench.run_dir import RunDir, environment, file_stem, key, seed_for, sha256
+from editbench.run.durable import RecordFiles, read_records, write_atomic, write_lines, write_records
+from editbench.run.run_dir import RunDir, environment, file_stem, key, seed_for, sha256
 
 ANY_FILE = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists, max_leaves=3)
@@ -193,7 +193,7 @@ def test_the_place_of_a_record_holds_when_its_file_is_replaced_or_removed(tmp_pa
 
 
 def test_more_files_of_records_than_may_be_open_are_read(tmp_path, monkeypatch):
-    monkeypatch.setattr("editbench.durable._MOST_OPEN", 2)
+    monkeypatch.setattr("editbench.run.durable._MOST_OPEN", 2)
     paths = [tmp_path / str(number) for number in range(5)]
     for number, path in enumerate(paths):
         write_records(path, [an_edit(f"{number} {of}", seed=number) for of in range(3)])
@@ -218,7 +218,7 @@ def test_a_part_that_appears_during_the_merge_is_not_dropped(tmp_path, monkeypat
         with run.part("edit", 1, 0) as part:
             part.append(an_edit("a"))
 
-    monkeypatch.setattr("editbench.run_dir.write_lines", late)
+    monkeypatch.setattr("editbench.run.run_dir.write_lines", late)
     run.merge(Edit, "edit", run.manifest)
     assert run.latest(Edit, "edit", run.manifest) == {"a": an_edit("a")}
 

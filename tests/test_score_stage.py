@@ -6,21 +6,21 @@ from dataclasses import dataclass, field, replace
 import pytest
 from PIL import Image
 
-from editbench import score_stage
 from editbench.config import Config
-from editbench.durable import read_records, write_records
-from editbench.edit_stage import edit
 from editbench.editors import Unchanged
 from editbench.errors import UsageError
 from editbench.judges import Judge, Reply
+from editbench.process.world import World
 from editbench.records import Score
-from editbench.report_stage import report
-from editbench.rubric import RUBRICS
-from editbench.run_dir import RunDir, seed_for
-from editbench.run_records import read_run
-from editbench.score_stage import score
-from editbench.verdict import verdict
-from editbench.world import World
+from editbench.rubrics.rubric import RUBRICS
+from editbench.run.durable import read_records, write_records
+from editbench.run.run_dir import RunDir, seed_for
+from editbench.stages import score as score_stage
+from editbench.stages.edit import edit
+from editbench.stages.report import report
+from editbench.stages.run_records import read_run
+from editbench.stages.score import score
+from editbench.stages.verdict import verdict
 from tests.conftest import those_that_change
 
 
@@ -60,7 +60,7 @@ class PlainJudge(PlannedJudge):
 @pytest.fixture
 def edited(photos_json, tmp_path):
     """The four photographs, edited by nobody."""
-    config = Config(benchmark=photos_json, run=(tmp_path / "run",), editor=Unchanged(), rubric="brief-1")
+    config = Config(benchmark=photos_json, run_dir=(tmp_path / "run",), editor=Unchanged(), rubric="brief-1")
     assert edit(config, World()) == 0
     return config
 
@@ -104,7 +104,7 @@ def test_an_unreadable_reply_is_kept_and_not_asked_again(edited):
 
 
 def test_what_is_to_be_scored_stays_that_when_an_edit_launch_adds_pairs_before_it(dots, tmp_path, monkeypatch):
-    config = Config(benchmark=dots, run=(tmp_path / "run",), editor=Unchanged(), rubric="brief-1")
+    config = Config(benchmark=dots, run_dir=(tmp_path / "run",), editor=Unchanged(), rubric="brief-1")
     edit(replace(config, limit=2, categories=("causal",)), World())
     make_plan = score_stage.make_plan
 
@@ -247,7 +247,9 @@ def test_a_score_is_of_what_the_judge_was_asked_and_of_nothing_else(edited, chan
 
 
 def test_how_the_pairs_were_chosen_is_said_in_the_report(photos_json, tmp_path):
-    config = Config(benchmark=photos_json, run=(tmp_path / "run",), editor=Unchanged(), categories=("causal",), limit=1)
+    config = Config(
+        benchmark=photos_json, run_dir=(tmp_path / "run",), editor=Unchanged(), categories=("causal",), limit=1
+    )
     edit(config, World())
     (part,) = read_run(RunDir(config.the_run))
     assert part.settings["benchmark"] == f"{photos_json}, the first 1 of each category, only causal"
@@ -258,7 +260,7 @@ def test_how_the_pairs_were_chosen_is_said_in_the_report(photos_json, tmp_path):
 
 
 def test_a_report_is_never_written_over_another_run_s(edited, tmp_path):
-    other = replace(edited, run=(tmp_path / "other",))
+    other = replace(edited, run_dir=(tmp_path / "other",))
     edit(other, World())
     with pytest.raises(UsageError, match="is another run"):
         report(replace(edited, out=tmp_path / "other"), World())

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from editbench import command as command_module
+from editbench.cli import command as command_module
 from editbench.config import Config
 from editbench.editors import EditFailed, Unchanged
 from editbench.errors import UsageError
 from editbench.judges import QwenVL
-from editbench.redaction import redacted
-from editbench.world import World
+from editbench.process.redaction import redacted
+from editbench.process.world import World
 from tests.conftest import ROOT, command, environment, start
 
 CANARY = "sk-canary-0123456789abcdef"
@@ -40,7 +40,7 @@ class TalkativeEditor(Unchanged):
 
 def test_a_key_is_nowhere_in_the_run_directory_or_the_logs(photos_json, tmp_path):
     run = tmp_path / "run"
-    argv = ("--editor", "tests.test_security.TalkativeEditor", "--benchmark", photos_json, "--run", run)
+    argv = ("--editor", "tests.test_security.TalkativeEditor", "--benchmark", photos_json, "--run_dir", run)
     env = environment() | {"IMAGE_API_KEY": CANARY, "HF_TOKEN": f"hf_{CANARY}"}
     done = subprocess.run(command("edit.py", *argv), capture_output=True, text=True, env=env, check=False)
     assert done.returncode == 0
@@ -55,7 +55,7 @@ def test_a_key_in_the_configuration_is_refused_before_anything_is_written(photos
     run = tmp_path / "run"
     argv = ("--editor", "tests.test_security.TalkativeEditor", "--editor.init_args.endpoint", value)
     env = environment() | {"IMAGE_API_KEY": CANARY}
-    argv_list = command("edit.py", *argv, "--benchmark", photos_json, "--run", run)
+    argv_list = command("edit.py", *argv, "--benchmark", photos_json, "--run_dir", run)
     done = subprocess.run(argv_list, capture_output=True, text=True, env=env, check=False)
     assert done.returncode == 2
     assert "endpoint would put a key into" in done.stderr
@@ -169,7 +169,7 @@ def test_code_that_comes_with_a_checkpoint_is_not_run(tmp_path):
 
 def test_a_report_of_a_stranger_s_run_imports_nothing_that_it_names(photos_json, tmp_path):
     run = tmp_path / "run"
-    start("edit.py", "--editor", "Unchanged", "--benchmark", photos_json, "--run", run)
+    start("edit.py", "--editor", "Unchanged", "--benchmark", photos_json, "--run_dir", run)
     config = (run / "config.yaml").read_text()
     (run / "config.yaml").write_text(config.replace("editbench.editors.Unchanged", "antigravity.Fly"))
-    start("report.py", "--run", run)
+    start("report.py", "--run_dir", run)

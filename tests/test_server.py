@@ -17,19 +17,19 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from editbench.checkpoints import locate
+from editbench.cli.options import parse
 from editbench.config import Config
-from editbench.edit_stage import edit
 from editbench.editors import Unchanged
 from editbench.errors import UsageError
 from editbench.judges import Server
 from editbench.judges.server import _seconds
-from editbench.options import parse
+from editbench.models.checkpoints import locate
+from editbench.process.world import World
 from editbench.records import Score
-from editbench.rubric import Question
-from editbench.run_dir import RunDir, read_records
-from editbench.score_stage import score
-from editbench.world import World
+from editbench.rubrics.rubric import Question
+from editbench.run.run_dir import RunDir, read_records
+from editbench.stages.edit import edit
+from editbench.stages.score import score
 from tests.conftest import environment, rows, start
 
 KEY = "sk-canary-0123456789"
@@ -292,7 +292,7 @@ def test_an_expected_score_is_made_of_the_likeliest_tokens(endpoint):
 def test_a_run_scored_by_a_server_says_who_answered_and_goes_on_after_failures(endpoint, photos_json, tmp_path):
     config = Config(
         benchmark=photos_json,
-        run=(tmp_path / "run",),
+        run_dir=(tmp_path / "run",),
         editor=Unchanged(),
         judge=Server(model="org/served-model", base_url=endpoint.url, num_attempts=1, timeout_s=5),
     )
@@ -311,7 +311,7 @@ def test_a_run_scored_by_a_server_says_who_answered_and_goes_on_after_failures(e
 def test_a_server_whose_model_changes_under_the_run_is_noticed(endpoint, photos_json, tmp_path):
     config = Config(
         benchmark=photos_json,
-        run=(tmp_path / "run",),
+        run_dir=(tmp_path / "run",),
         editor=Unchanged(),
         judge=Server(model="org/served-model", base_url=endpoint.url, timeout_s=5),
     )
@@ -340,12 +340,12 @@ def test_the_demo_s_judge_says_the_same_behind_transformers_serve(tmp_path):
     with (tmp_path / "serve.log").open("wb") as log:
         serving = subprocess.Popen(command, env=environment(), stdout=log, stderr=log)
         try:
-            start("edit.py", "--config", "demo", "--editor", "Unchanged", "--limit", "1", "--run", run)
-            start("score.py", "--run", run)
+            start("edit.py", "--config", "demo", "--editor", "Unchanged", "--limit", "1", "--run_dir", run)
+            start("score.py", "--run_dir", run)
             _wait_until_it_serves(f"{url}/health", serving)
             init = {"model": model, "base_url": f"{url}/v1", "num_requests": "2"}
             judge = [arg for name, value in init.items() for arg in (f"--judge.init_args.{name}", value)]
-            start("score.py", "--run", run, "--judge", "Server", *judge, "--scores", "served")
+            start("score.py", "--run_dir", run, "--judge", "Server", *judge, "--scores", "served")
         finally:
             serving.kill()
             serving.wait()

@@ -53,7 +53,7 @@ PLACES = [
 @pytest.mark.parametrize(("at", "how", "number", "sign"), PLACES)
 def test_editing_stops_in_five_seconds_wherever_it_is(photos_json, tmp_path, at, how, number, sign):
     run = tmp_path / "run"
-    argv = (*EDITOR, "--benchmark", photos_json, "--run", run)
+    argv = (*EDITOR, "--benchmark", photos_json, "--run_dir", run)
     launch = stuck("edit.py", run / sign, *argv, "--editor.init_args.at", at, "--editor.init_args.how", how)
     code, said = told(launch, number)
     assert code == 128 + number
@@ -77,7 +77,7 @@ def test_editing_stops_in_five_seconds_wherever_it_is(photos_json, tmp_path, at,
 
 def test_a_second_sigint_ends_at_once_what_the_first_could_not(photos_json, tmp_path):
     run = tmp_path / "run"
-    argv = (*EDITOR, "--benchmark", photos_json, "--run", run, "--editor.init_args.at", "editing")
+    argv = (*EDITOR, "--benchmark", photos_json, "--run_dir", run, "--editor.init_args.at", "editing")
     launch = stuck("edit.py", run / "environment.json", *argv, "--editor.init_args.how", "computing")
     code, _ = told(launch, signal.SIGINT, signal.SIGINT, within_s=2)
     assert code == 130
@@ -86,13 +86,13 @@ def test_a_second_sigint_ends_at_once_what_the_first_could_not(photos_json, tmp_
 @pytest.mark.parametrize("at", ["loading", "scoring"])
 def test_scoring_stops_too_and_goes_on(photos_json, tmp_path, at):
     run = tmp_path / "run"
-    start("edit.py", *EDITOR, "--benchmark", photos_json, "--run", run)
+    start("edit.py", *EDITOR, "--benchmark", photos_json, "--run_dir", run)
     launch = stuck(
-        "score.py", run / "parts" / "score-StuckJudge.000001.00000.jsonl", "--run", run, "--judge.init_args.at", at
+        "score.py", run / "parts" / "score-StuckJudge.000001.00000.jsonl", "--run_dir", run, "--judge.init_args.at", at
     )
     code, _ = told(launch, signal.SIGTERM)
     assert code == 143
-    start("score.py", "--run", run)
+    start("score.py", "--run_dir", run)
     assert len(rows(run / "scores" / "StuckJudge.jsonl")) == 4
     assert not (run / "parts").exists()
     assert not list(run.glob("*.lease"))
@@ -101,7 +101,7 @@ def test_scoring_stops_too_and_goes_on(photos_json, tmp_path, at):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_launch_sh_passes_a_signal_on_to_every_rank(photos_json, tmp_path, number, code):
     run = tmp_path / "run"
-    argv = (*EDITOR, "--benchmark", photos_json, "--run", run)
+    argv = (*EDITOR, "--benchmark", photos_json, "--run_dir", run)
     launch = stuck("launch.sh", run / "environment.json", *argv, "--editor.init_args.at", "editing")
     ended, said = told(launch, number, within_s=8)  # torchrun itself takes its time
     assert ended == code, said
@@ -111,7 +111,7 @@ def test_launch_sh_passes_a_signal_on_to_every_rank(photos_json, tmp_path, numbe
 
 def test_ctrl_c_on_a_terminal_stops_launch_sh_and_all_its_processes(photos_json, tmp_path):
     run = tmp_path / "run"
-    argv = (*EDITOR, "--benchmark", photos_json, "--run", run)
+    argv = (*EDITOR, "--benchmark", photos_json, "--run_dir", run)
     pid, terminal = pty.fork()
     if pid == 0:
         os.environ.update(environment())
@@ -137,15 +137,15 @@ def test_ctrl_c_on_a_terminal_stops_launch_sh_and_all_its_processes(photos_json,
 
 def test_a_report_stops_too_and_is_written_anew(dots, tmp_path):
     run = tmp_path / "run"
-    start("edit.py", *EDITOR, "--benchmark", dots, "--run", run)
+    start("edit.py", *EDITOR, "--benchmark", dots, "--run_dir", run)
     for name in ("pairs.jsonl", "manifest.jsonl"):  # so many pairs that the page takes seconds
         (row, *_) = rows(run / name)
         lines = (json.dumps(row | {"pair_id": f"dot{number}"}) + "\n" for number in range(5_000))
         (run / name).write_text("".join(lines))
-    launch = stuck("report.py", run / "report.json", "--run", run)
+    launch = stuck("report.py", run / "report.json", "--run_dir", run)
     code, said = told(launch, signal.SIGTERM)
     assert code == 143
     assert "Traceback" not in said
-    start("report.py", "--run", run)
+    start("report.py", "--run_dir", run)
     assert (run / "report.html").exists()
     assert not list(run.rglob("*.tmp"))

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from editbench.intervals import MIN_GROUPS
 from editbench.records import CATEGORIES, FAILURES, Edit, Pair, Score
-from editbench.summary import FAILED, RunRecords, outcome, summarize
+from editbench.stats.intervals import MIN_GROUPS
+from editbench.stats.summary import FAILED, RunRecords, outcome, summarize
 
 
 def a_run(values, *, groups=None, categories=None, **changes) -> RunRecords:

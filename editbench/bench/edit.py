@@ -14,10 +14,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from editbench.bench import random_models
 from editbench.bench.measure import Figures, distance, matmul_ceiling, seconds, timed
 from editbench.bench.whole_edits import autoencoder, stage, text_encoder
-from editbench.fast import reachable_timesteps, reference
-from editbench.fast.denoiser import Denoiser
-from editbench.fast.modulation import Live, Table
-from editbench.fast.pipeline import kernels_for
+from editbench.models.qwen_image import reachable_timesteps, reference
+from editbench.models.qwen_image.denoiser import Denoiser
+from editbench.models.qwen_image.modulation import Live, Table
+from editbench.models.qwen_image.pipeline import kernels_for
 
 _ROUNDING = (  # blocks, tokens high and wide of each picture, tokens of text, whether shown pictures count as clean
     (6, 64, 64, 1395, False),

@@ -13,7 +13,7 @@ import torch
 
 from editbench.bench import random_judge
 from editbench.bench.measure import Figures, distance, matmul_ceiling, seconds, timed
-from editbench.judges.qwen3_vl import Prompt, Qwen3VL
+from editbench.models.qwen3_vl.forward import Prompt, Qwen3VL
 
 _NUM_COMPARED = 8  # questions of which the replies alone and in a batch are compared
 _OPENING = 741  # tokens of the detailed English rubric with a rationale, in the mean of the five aspects

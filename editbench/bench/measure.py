@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from editbench.faults import empty_cache, reason
-from editbench.run_dir import write_atomic
+from editbench.process.faults import empty_cache, reason
+from editbench.run.run_dir import write_atomic
 
 
 class Figures:

@@ -24,7 +24,7 @@ from PIL import Image
 from editbench.bench.measure import Figures
 from editbench.records import CATEGORIES, Edit, Pair, Score
 from editbench.report import tell, write_report
-from editbench.summary import RunRecords
+from editbench.stats.summary import RunRecords
 
 _SIDE = 1024
 _PICTURES = 16

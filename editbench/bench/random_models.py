@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from editbench.checkpoints import locate
+from editbench.models.checkpoints import locate
 
 _DEMO = locate("editbench:demo/editor")
 # of Qwen2.5-VL-7B, where the demo's own text encoder differs from it

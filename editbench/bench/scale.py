@@ -22,7 +22,7 @@ from PIL import Image
 
 from editbench.judges import Judge, Reply
 from editbench.records import CATEGORIES
-from editbench.rubric import Question
+from editbench.rubrics.rubric import Question
 
 _SIDE = 16
 _STAGES = {"edit": ("edit", False), "resume": ("edit", False), "score": ("score", True), "report": ("report", True)}
@@ -62,10 +62,10 @@ def measure(num_pairs: int, folder: Path) -> list[Measured]:
         if name == "resume":
             _forget_last(run / "manifest.jsonl")
         code = (
-            f"from editbench.command import run; from editbench.{stage}_stage import {stage} as stage; "
+            f"from editbench.cli.command import run; from editbench.{stage}_stage import {stage} as stage; "
             f"raise SystemExit(run(stage, '', from_run={from_run}))"
         )
-        argv = ["--run", str(run)]
+        argv = ["--run_dir", str(run)]
         if not from_run:
             argv += ["--benchmark", str(benchmark), "--editor", "Unchanged", "--rubric", "brief-1"]
             argv += ["--judge", f"{__name__}.RecordedJudge"]

@@ -59,7 +59,14 @@ def main(argv: Sequence[str]) -> None:
         if args.cold:
             figures.add(f"{number} ranks, dropped from the page cache", {"gib": _evict(args.folder)})
         run = args.folder / f"run-{time.time_ns()}"
-        command = [*_command(number, edit_only=args.edit_only), *_options(args), "--benchmark", benchmark, "--run", run]
+        command = [
+            *_command(number, edit_only=args.edit_only),
+            *_options(args),
+            "--benchmark",
+            benchmark,
+            "--run_dir",
+            run,
+        ]
         launch = _Launch(run, number)
         launch.watch([str(part) for part in command])
         found[number] = figures.part(f"{number} ranks", launch.figures)
@@ -132,8 +139,8 @@ def _make_judge(path: Path) -> None:
 
 def _benchmark(folder: Path, num_pairs: int) -> Path:
     """Drawn scenes of 1024², beside their instructions."""
-    from editbench.demo.drawing import draw
-    from editbench.demo.pairs import evaluation_edits, png
+    from editbench.demo.training.drawing import draw
+    from editbench.demo.training.pairs import evaluation_edits, png
 
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[str] = []

@@ -11,13 +11,13 @@ from PIL import Image
 
 from editbench.bench.measure import seconds, timed
 from editbench.config import Config
-from editbench.edit_stage import edit
 from editbench.editors import QwenImageEdit
 from editbench.editors.ahead import TextAhead
-from editbench.one_frame import one_frame
+from editbench.models.one_frame import one_frame
+from editbench.process.world import World
 from editbench.records import CATEGORIES, Edit, Pair
-from editbench.run_dir import RunDir, read_records
-from editbench.world import World
+from editbench.run.run_dir import RunDir, read_records
+from editbench.stages.edit import edit
 
 
 @torch.inference_mode()
@@ -79,7 +79,7 @@ def stage(pipeline: Any, device: str, steps: int, num_images: int, *, fast: bool
     editor.take(pipeline, fast=fast)
     with tempfile.TemporaryDirectory() as folder:
         config = Config(
-            run=(Path(folder),), editor=editor, limit=-(-num_images // 5), categories=CATEGORIES[:num_images]
+            run_dir=(Path(folder),), editor=editor, limit=-(-num_images // 5), categories=CATEGORIES[:num_images]
         )
         if device == "cpu":
             return {"image_s": seconds(lambda: edit(config, World()), device) / num_images}

@@ -14,15 +14,15 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from editbench.demo import bank
-from editbench.demo.bank import RESULTS, TRUTH
-from editbench.demo.drawing import draw
-from editbench.demo.models import EDITOR, JUDGE
-from editbench.demo.pairs import EVALUATION_SEEDS, PICTURE_SIZE, evaluation_edits
-from editbench.demo.truth import SIDE, Check, looks, reads
-from editbench.one_frame import one_frame
+from editbench.demo.training import bank
+from editbench.demo.training.bank import RESULTS, TRUTH
+from editbench.demo.training.drawing import draw
+from editbench.demo.training.models import EDITOR, JUDGE
+from editbench.demo.training.pairs import EVALUATION_SEEDS, PICTURE_SIZE, evaluation_edits
+from editbench.demo.training.truth import SIDE, Check, looks, reads
+from editbench.models.one_frame import one_frame
 from editbench.records import Language, Pair
-from editbench.rubric import RUBRICS
+from editbench.rubrics.rubric import RUBRICS
 
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
 

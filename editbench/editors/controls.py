@@ -9,7 +9,7 @@ from editbench.editors.editor import EditFailed, Editor
 from editbench.errors import UsageError
 from editbench.images import decode
 from editbench.records import Pair
-from editbench.run_dir import file_stem, sha256
+from editbench.run.run_dir import file_stem, sha256
 
 _EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
 

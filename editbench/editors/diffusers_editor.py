@@ -8,15 +8,15 @@ from typing import Any, ClassVar, Literal
 
 from PIL.Image import Image
 
-from editbench.checkpoints import check_checkpoint, loading, locate, model_name
 from editbench.editors import lossy
 from editbench.editors.ahead import TextAhead
 from editbench.editors.editor import EditFailed, Editor, EditRefused
 from editbench.editors.offload import Offload, choose, component_bytes, told
 from editbench.errors import UsageError
-from editbench.one_frame import one_frame
+from editbench.models.checkpoints import check_checkpoint, loading, locate, model_name
+from editbench.models.one_frame import one_frame
+from editbench.process.world import World
 from editbench.records import Pair
-from editbench.world import World
 
 Dtype = Literal["bfloat16", "float16", "float32"]
 log = logging.getLogger(__name__)
@@ -180,7 +180,7 @@ class QwenImageEdit(Diffusers):
     negative_prompt: str = " "
     """What guidance leads away from."""
     fast: bool = True
-    """On CUDA, the package's own denoiser (`editbench.fast`): the same edits up to rounding, in less time."""
+    """On CUDA, the package's own denoiser (`editbench.models.qwen_image`): the same edits up to rounding."""
     _is_fast: bool = field(default=False, init=False)
     _ahead: TextAhead | None = field(default=None, init=False)
 
@@ -204,7 +204,7 @@ class QwenImageEdit(Diffusers):
         one_frame(self._pipeline.vae)
         if not (self.fast and world.gpus):
             return
-        from editbench import fast
+        from editbench.models import qwen_image as fast
 
         blocks_are_hooked = self.fp8_weights or self.first_block_cache is not None or offload == "group"
         reason = "diffusers works on its blocks one by one" if blocks_are_hooked else fast.why_not(self._pipeline)
@@ -219,7 +219,7 @@ class QwenImageEdit(Diffusers):
             self._ahead = TextAhead(self._pipeline)
 
     def _refuse(self, source: Image) -> None:
-        from editbench.fast import WIDEST
+        from editbench.models.qwen_image import WIDEST
 
         if self._is_fast and max(source.size) > WIDEST * min(source.size):
             raise EditFailed(f"the source is longer than {WIDEST} to 1; `fast: false` edits it, in more time")

@@ -5,8 +5,8 @@ from typing import ClassVar
 
 from PIL.Image import Image
 
+from editbench.process.world import World
 from editbench.records import Pair
-from editbench.world import World
 
 
 class EditFailed(Exception):

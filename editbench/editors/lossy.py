@@ -4,8 +4,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from editbench.checkpoints import loading
 from editbench.errors import UsageError
+from editbench.models.checkpoints import loading
 
 
 def check_lora(lora: str) -> None:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from editbench.process.world import World
 from editbench.records import Failure
-from editbench.rubric import Question
-from editbench.world import World
+from editbench.rubrics.rubric import Question
 
 Way = Literal["samples", "probabilities"]
 """Ways to answer beside the one reply, named by the method."""

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from editbench.rubric import Question
+from editbench.rubrics.rubric import Question
 
 
 def scaled(question: Question, max_pixels: int, patch: int) -> Question:

@@ -8,14 +8,14 @@ from shutil import which
 from threading import current_thread, local, main_thread
 from typing import Any, ClassVar, Literal
 
-from editbench.checkpoints import check_checkpoint, loading, locate, model_name, weight_bytes
 from editbench.errors import UsageError
 from editbench.judges.judge import Judge, Reply, Way
 from editbench.judges.pictures import scaled
-from editbench.judges.qwen3_vl import Prompt, Qwen3VL
-from editbench.judges.sampling import Draws, processor
-from editbench.rubric import Question, is_settled
-from editbench.world import World
+from editbench.models.checkpoints import check_checkpoint, loading, locate, model_name, weight_bytes
+from editbench.models.qwen3_vl.forward import Prompt, Qwen3VL
+from editbench.models.qwen3_vl.sampling import Draws, processor
+from editbench.process.world import World
+from editbench.rubrics.rubric import Question, is_settled
 
 log = logging.getLogger(__name__)
 

@@ -14,14 +14,14 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
-from editbench.checkpoints import model_name
 from editbench.errors import UsageError
-from editbench.faults import reason
 from editbench.images import encode_png
 from editbench.judges.judge import Judge, Reply, Way
 from editbench.judges.pictures import scaled
-from editbench.rubric import Question
-from editbench.world import World
+from editbench.models.checkpoints import model_name
+from editbench.process.faults import reason
+from editbench.process.world import World
+from editbench.rubrics.rubric import Question
 
 if TYPE_CHECKING:
     from openai.types.chat import ChatCompletion

@@ -80,10 +80,10 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from editbench.comparison import Comparison
-from editbench.health import Health, findings
 from editbench.report.content import Content
-from editbench.summary import Cost, Mean, RunRecords, Summary
+from editbench.stats.comparison import Comparison
+from editbench.stats.judge_health import Health, findings
+from editbench.stats.summary import Cost, Mean, RunRecords, Summary
 
 SCHEMA = 1
 

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from editbench.comparison import Comparison, compare, unlike
-from editbench.correlation import TwoJudges, two_judges
 from editbench.errors import UsageError
-from editbench.health import Health, examine
-from editbench.run_dir import sha256
-from editbench.summary import RunRecords, Summary, summarize
+from editbench.run.run_dir import sha256
+from editbench.stats.comparison import Comparison, compare, unlike
+from editbench.stats.correlation import TwoJudges, two_judges
+from editbench.stats.judge_health import Health, examine
+from editbench.stats.summary import RunRecords, Summary, summarize
 
 _MOST_SHOWN = 5000  # cards of a page: a browser takes seconds for them already, and 100,000 it does not take
 
@@ -55,7 +55,7 @@ def tell(runs: Sequence[RunRecords]) -> Content:
         UsageError: there is no run.
     """
     if not runs:
-        raise UsageError("no run to report on; give at least one: python report.py --run runs/NAME")
+        raise UsageError("no run to report on; give at least one: python report.py --run_dir runs/NAME")
     return Content(
         runs=tuple(Told(run=run, summary=summarize(run), health=examine(run)) for run in runs),
         comparisons=tuple(compare(runs)),

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from editbench.durable import write_atomic
 from editbench.records import Edit, Pair, Record, Score
 from editbench.report.content import Content
-from editbench.summary import Outcome, RunRecords, outcome
+from editbench.run.durable import write_atomic
+from editbench.stats.summary import Outcome, RunRecords, outcome
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _TOLD = {"pair_id", "value", "failure", "detail"}  # of a score: the outcome holds them, checked

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
-from editbench.comparison import Comparison, Difference
-from editbench.correlation import TwoJudges
 from editbench.report import text
 from editbench.report.content import Content
-from editbench.summary import SCORED, Mean, RunRecords, Summary, outcome
+from editbench.stats.comparison import Comparison, Difference
+from editbench.stats.correlation import TwoJudges
+from editbench.stats.summary import SCORED, Mean, RunRecords, Summary, outcome
 
 _REASONS_SHOWN = 10
 _MEAN = ("mean", "scored", "95 % interval")

@@ -13,14 +13,14 @@ from urllib.parse import quote
 import jinja2
 from markupsafe import Markup
 
-from editbench.comparison import Comparison
-from editbench.correlation import TwoJudges
 from editbench.records import Pair
 from editbench.report import text
 from editbench.report.content import Content
 from editbench.report.pictures import Picture, Pictures
 from editbench.report.plots import COLORS
-from editbench.summary import FAILED, SCORED, WAITING, RunRecords, outcome
+from editbench.stats.comparison import Comparison
+from editbench.stats.correlation import TwoJudges
+from editbench.stats.summary import FAILED, SCORED, WAITING, RunRecords, outcome
 
 _POLICY = (
     "default-src 'none'; img-src {}; style-src 'unsafe-inline'; script-src 'sha256-{}'; base-uri 'none'; "

@@ -12,10 +12,10 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from editbench.durable import write_atomic
 from editbench.images import decode
-from editbench.run_dir import key
-from editbench.summary import RunRecords
+from editbench.run.durable import write_atomic
+from editbench.run.run_dir import key
+from editbench.stats.summary import RunRecords
 
 log = logging.getLogger(__name__)
 

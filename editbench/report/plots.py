@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from editbench.comparison import Comparison
 from editbench.report import text
 from editbench.report.content import Content
-from editbench.summary import Mean, RunRecords, Summary, outcome
+from editbench.stats.comparison import Comparison
+from editbench.stats.summary import Mean, RunRecords, Summary, outcome
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,7 +6,7 @@ from rich.text import Text
 
 from editbench.report import text
 from editbench.report.content import Content
-from editbench.summary import Mean, Summary
+from editbench.stats.summary import Mean, Summary
 
 
 def render_table(content: Content) -> Table:

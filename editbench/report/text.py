@@ -4,11 +4,11 @@ import re
 from collections.abc import Mapping
 from itertools import pairwise
 
-from editbench.comparison import Comparison, Difference
-from editbench.correlation import TwoJudges
-from editbench.health import ControlKind, Health, findings
-from editbench.intervals import Interval
-from editbench.summary import Mean, RunRecords, Summary, numbered
+from editbench.stats.comparison import Comparison, Difference
+from editbench.stats.correlation import TwoJudges
+from editbench.stats.intervals import Interval
+from editbench.stats.judge_health import ControlKind, Health, findings
+from editbench.stats.summary import Mean, RunRecords, Summary, numbered
 
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~!#$])")

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from editbench.durable import write_atomic
 from editbench.report.as_json import to_json
 from editbench.report.content import Content
 from editbench.report.markdown import to_markdown
 from editbench.report.page import to_page
 from editbench.report.pictures import embed, make_pictures
 from editbench.report.plots import draw_plots
+from editbench.run.durable import write_atomic
 
 
 def write_report(content: Content, out: Path, *, standalone: bool = False) -> Path:

@@ -1,0 +1,1 @@
+"""The command line: options parsed into the Config, and processes launched."""

@@ -1,0 +1,48 @@
+"""How many judges a machine is to run, by its files alone: `python -m editbench.cli.replicas <score.py's arguments>`.
+
+Prints the number for `launch.sh`, and says in a line why. Nothing is loaded.
+"""
+
+import sys
+
+from editbench.cli.options import parse
+
+_SHARE = 0.9  # of a GPU, as `QwenVL.load` allows itself
+_BESIDE = 4 * 2**30  # a prompt's activations and a few replies, bytes
+_ON_CPU = 2
+
+
+def num_judges(gpus: list[int], weights: int | None) -> tuple[int, str]:
+    """The number of processes that share a machine's GPUs evenly, and the reason.
+
+    Args:
+        gpus: the memory of each, bytes.
+        weights: what one judge loads, bytes; 0: nothing, for its model is elsewhere; None: not known.
+
+    """
+    if weights == 0:
+        return 1, "its model runs elsewhere"
+    if not gpus:
+        return _ON_CPU, "no GPU"
+    if weights is None:
+        return 1, f"the checkpoint's size is not known: over all {len(gpus)} GPUs"
+    need, room = weights + _BESIDE, int(_SHARE * min(gpus))
+    each = min(-(-need // room), len(gpus))
+    size, memory = f"{weights / 2**30:.1f} GiB of weights", f"{min(gpus) / 2**30:.0f} GiB a GPU"
+    short = ", which is not enough: the rest goes to the host's memory" if need > room * each else ""
+    return len(gpus) // each, f"{size}, {memory}: {each} GPU{'s' * (each > 1)} a judge{short}"
+
+
+def main() -> None:
+    """Parse the options as `score.py` does and print the number."""
+    import torch
+
+    judge = parse(__doc__ or "", from_run=True).judge
+    gpus = [torch.cuda.get_device_properties(gpu).total_memory for gpu in range(torch.cuda.device_count())]
+    number, why = num_judges(gpus, judge.weight_bytes())
+    sys.stderr.write(f"{number} of the judge {judge.name} ({why}).\n")
+    sys.stdout.write(f"{number}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,0 @@
-"""The whole grammar: importing this enters every production."""
-
-from editbench.demo import grammar_lives, grammar_sky, grammar_things
-from editbench.demo.edits import PRODUCTIONS
-
-__all__ = ["PRODUCTIONS", "grammar_lives", "grammar_sky", "grammar_things"]

@@ -1,0 +1,1 @@
+"""How the demo's pairs and weights were made."""

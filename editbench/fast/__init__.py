@@ -1,5 +1,0 @@
-"""The fast path of the Qwen-Image editors: the same edits up to rounding, on the same weights, in less time."""
-
-from editbench.fast.pipeline import WIDEST, reachable_timesteps, speed_up, why_not
-
-__all__ = ["WIDEST", "reachable_timesteps", "speed_up", "why_not"]

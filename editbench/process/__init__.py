@@ -1,0 +1,1 @@
+"""One process of a launch: its rank and device, signals, hangs, fatal faults, terminal and redaction."""

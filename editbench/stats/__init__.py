@@ -1,0 +1,1 @@
+"""Statistics: intervals, summaries, comparisons, correlation, judge health and human ratings."""
