@@ -1,32 +1,14 @@
-"""What a judge is asked and how its answer is read: pure, versioned, one version per wording.
-
-A rubric's texts, its scale, its image policy and its reading are one measure: change any of them and it takes a new
-name in RUBRICS, so that scores of two wordings are never averaged.
-"""
+"""What a rubric is to the harness: questions about an edit, the reading of each reply, and the numbers made of them."""
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import ClassVar
 
-from editbench.records import Language, Pair
-from editbench.rubrics.chinese import CHINESE
-from editbench.rubrics.english import ENGLISH
-from editbench.rubrics.reply import Reading, is_settled, read_number
-from editbench.rubrics.wording import Wording
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-__all__ = ["RUBRICS", "WORDINGS", "JudgeSees", "Question", "Reading", "Rubric", "is_settled", "quote"]
-
-JudgeSees = Literal["all", "edit"]
-"""`all`: source, edited image, instruction, and the rationale where there is one; `edit`: the short form,
-edited image and instruction."""
-
-WORDINGS: dict[Language, Wording] = {"en": ENGLISH, "zh": CHINESE}
+from editbench.records import Failure, Pair
+from editbench.rubrics.headlines import ITEM_MEAN, Headline
 
 # Qwen, Llama and Phi write <|…|>, DeepSeek the same with full-width bars
 MARKER = re.compile(r"<[|｜][^<>]{0,64}[|｜]>")
@@ -36,75 +18,145 @@ BRACKETS = str.maketrans("<＜﹤>＞﹥[［]］", "‹‹‹›››(())")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Question:
-    """What a judge gets: a system text, then texts and pictures of one user turn in their order."""
+class Shown:
+    """A picture at its place in a question: named, not loaded. The rules apply in the order of the fields."""
 
-    system: str
-    content: "tuple[str | Image, ...]"
-    """Pictures at their own size; the judge scales them by the rubric's `max_pixels`."""
-
-
-class Form(Protocol):
-    """How a rubric writes its question."""
-
-    def __call__(
-        self, pair: Pair, source: "Image", edited: "Image", wording: Wording, judge_sees: JudgeSees
-    ) -> Question:
-        """Write the question, with the pair's own texts quoted."""
-        ...
+    picture: str
+    """`edit`, `source` (the first), `source_2`, …, or the name of one of the pair's references."""
+    size_of: str | None = None
+    """Resized (bicubic) to the exact size of this other picture."""
+    max_side: int | None = None
+    """Scaled down with its aspect ratio until no side is longer, as PIL's `thumbnail` does."""
+    box: tuple[float, float, float, float] | None = None
+    """Cut out: left, top, right, bottom, pixels of the picture as scaled so far, clipped to it."""
+    scale_to: int | None = None
+    """Scaled up or down with its aspect ratio until the longer side has this many pixels."""
+    max_pixels: int | None = None
+    """The most pixels that the judge's processor may keep, with the aspect ratio, rounded to its patches."""
+    jpeg_quality: int | None = None
+    """Encoded as JPEG of this quality and decoded again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Rubric:
-    """One version of the measure: what is asked, how large the pictures are, how the reply is read."""
+class Question:
+    """One call of the judge: texts and pictures of one user turn, in their order."""
 
-    version: str
-    """Its name in RUBRICS, recorded in each Score."""
-    max_pixels: int
-    """The most pixels of one picture that the judge's processor may keep: it scales larger ones down with their
-    aspect ratio and leaves the others, but for rounding to its patches."""
-    form: Form
-    low: float = 0.0
-    """The least value."""
-    high: float = 10.0
-    """The greatest value."""
+    name: str
+    """Of the call, unique within the pair; stands in each Answer."""
+    parts: tuple[str | Shown, ...]
+    """A text of a pair that enters here has passed `quote`."""
+    gives: tuple[str, ...]
+    """The dimensions that a reply gives when it can be read."""
+    system: str = ""
+    """A system text; empty: none."""
+    max_new_tokens: int | None = None
+    """Limit of the reply; None: the judge's own setting."""
     digits: tuple[str, ...] = ()
-    """The replies, of one token each, whose probabilities make an expected score; none: it can't be scored so."""
-    least_mass: float = 0.5
+    """Where the reply is one of these digits, of one token each: an expected score can be made of their
+    probabilities. Then `gives` has one dimension."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """What a reply says: a number for each dimension of its question, or the kind of failure with a sentence on it.
+
+    Raises:
+        ValueError: both or neither of `numbers` and `failure` are set.
+    """
+
+    numbers: Mapping[str, float] | None = None
+    """By dimension; None when the reply could not be read."""
+    failure: Failure | None = None
+    """Why there are no numbers; None when there are."""
+    detail: str | None = None
+    """The failure in a sentence; what it quotes of the reply is escaped, so it may be printed."""
+    notes: tuple[str, ...] = ()
+    """What was set aside before reading."""
+
+    def __post_init__(self) -> None:
+        if (self.numbers is None) == (self.failure is None):
+            raise ValueError("a reading is either numbers or a failure")
+
+
+class Rubric(ABC):
+    """How edits are judged.
+
+    A subclass is a dataclass whose fields are its settings: they are options on the command line and stand beside the
+    scores; each decides whether a score already made still counts, unless `neutral` names it. What it has beside its
+    settings (`version`, `scale`, `dimensions`, `headlines`, …) is a ClassVar or a property.
+    All methods are pure, but for reading the files that the settings name.
+    """
+
+    neutral: ClassVar[frozenset[str]] = frozenset()
+    """Settings that change neither a question nor a number."""
+    groups: ClassVar[Mapping[str, Sequence[str]]] = {}
+    """The benchmark's categories in its own order, by the name of their group ("" where there are no groups); empty:
+    in order of appearance."""
+    least_mass: ClassVar[float] = 0.5
     """An expected score needs this probability on the digits together: below it the judge meant to say else."""
+    official: ClassVar[Mapping[str, str]] = {}
+    """The official protocol of a public benchmark, such as {"judge": "gpt-4.1", "decoding": "temperature 0"}."""
 
-    def question(
-        self, pair: Pair, source: "Image", edited: "Image", *, language: Language, judge_sees: JudgeSees
-    ) -> Question:
-        """Ask about an edit, on the aspect that is the pair's category.
+    @property
+    @abstractmethod
+    def version(self) -> str:
+        """Its name and version, which changes with every wording; stands in each Score."""
+
+    @property
+    @abstractmethod
+    def scale(self) -> tuple[float, float]:
+        """Lowest and highest of a pair's value."""
+
+    @property
+    @abstractmethod
+    def dimensions(self) -> Mapping[str, tuple[float, float]]:
+        """Each with its lowest and highest reading; a failure counts at the lowest in the lower bound."""
+
+    @property
+    def headlines(self) -> Sequence[Headline]:
+        """Named numbers over many pairs; the first decides verdicts."""
+        return (ITEM_MEAN.on(self.scale),)
+
+    def files(self) -> Mapping[str, str]:
+        """Of the files that it reads: sha256 by name, or of the part of them that decides questions and readings."""
+        return {}
+
+    def notes(self) -> Sequence[str]:
+        """What a reader should know of this rubric's settings, a sentence each: a prompt file that is not the known
+        one, routes other than shipped."""
+        return ()
+
+    def check(self, pairs: Sequence[Pair]) -> None:  # noqa: B027  (a rubric that can judge anything need not say so)
+        """Find what it can't judge before anything is loaded.
+
+        Raises:
+            UsageError: with every defect, a line each: a category, a field or a picture that it needs.
+        """
+
+    def category(self, text: str) -> str:
+        """The name that the report gives a benchmark's category: its own, unless the rubric knows it as an alias."""
+        return text
+
+    @abstractmethod
+    def calls(self, pair: Pair) -> Sequence[Question]:
+        """What is asked about an edit of the pair, a call each; none that does not apply."""
+
+    @abstractmethod
+    def read(self, pair: Pair, question: Question, reply: str) -> Reading:
+        """Read a reply that was not cut off: a number for each of `question.gives`, or a failure; never raises."""
+
+    @abstractmethod
+    def values(self, pair: Pair, readings: Mapping[str, float | None]) -> Mapping[str, float | None]:
+        """The pair's named values: "value", on `scale`, and any others that a headline needs.
 
         Args:
-            pair: its instruction and rationale are hostile data and are passed through `quote`.
-            source: the decoded source image; left out when the judge sees the edit only.
-            edited: the decoded edited image.
-            language: of the rubric's own texts; the instruction is in the run's language already.
-            judge_sees: which of the material is shown.
-
+            pair: of its fields the formula may depend.
+            readings: by dimension, those that were asked for; None where a call failed.
         """
-        return self.form(pair, source, edited, WORDINGS[language], judge_sees)
 
-    def read(self, reply: str, *, truncated: bool = False) -> Reading:
-        """Give the reply's value, `low` to `high`, or its failure; grammar and kinds in `read_number`."""
-        return read_number(reply, low=self.low, high=self.high, truncated=truncated)
-
-    def expect(self, probabilities: Sequence[float]) -> Reading:
-        """Give the mean of the digits under a judge's own distribution over them, or the failure.
-
-        Args:
-            probabilities: one a digit, each of the judge's next token; together `mass`, 1 at most.
-
-        """
-        mass = sum(probabilities)
-        if not mass >= self.least_mass:
-            told = f"only {mass:.3f} of the probability is on {self.digits[0]} to {self.digits[-1]}"
-            return Reading(failure="unreadable", detail=told)
-        mean = sum(float(digit) * p for digit, p in zip(self.digits, probabilities, strict=True)) / mass
-        return Reading(value=round(mean, 4))
+    def values_without_edit(self, pair: Pair) -> Mapping[str, float | None]:
+        """The values of a pair whose edit is missing, where the official formula counts it; empty: left out."""
+        return {}
 
 
 def quote(text: str) -> str:
@@ -120,63 +172,3 @@ def quote(text: str) -> str:
     line = " ".join(text.split())
     line = "".join(char for char in line if unicodedata.category(char) not in {"Cc", "Cf", "Cs"})
     return " ".join(MARKER.sub(" ", line).translate(BRACKETS).split())
-
-
-def _aspects(
-    pair: Pair, source: "Image", edited: "Image", wording: Wording, judge_sees: JudgeSees, *, one_digit: bool = False
-) -> Question:
-    sees_all = judge_sees == "all"
-    rationale = quote(pair.rationale or "") if sees_all else ""
-    lines = ["", "<instruction>", quote(pair.instruction), "</instruction>"]
-    if rationale:
-        lines += ["<rationale>", rationale, "</rationale>"]
-    lines += [
-        (wording.closing_digit if one_digit else wording.closing).format(name=wording.aspects[pair.category].name)
-    ]
-    before = (wording.source_label, source, "\n" + wording.edited_label) if sees_all else (wording.edited_label,)
-    return Question(
-        system=wording.system(pair.category, sees_source=sees_all, has_rationale=bool(rationale), one_digit=one_digit),
-        content=(*before, edited, "\n".join(lines)),
-    )
-
-
-def _brief(
-    pair: Pair, source: "Image", edited: "Image", wording: Wording, judge_sees: JudgeSees, *, one_digit: bool = False
-) -> Question:
-    pictures = (source, edited) if judge_sees == "all" else (edited,)
-    return Question(
-        system=(wording.brief_system_digit if one_digit else wording.brief_system).format(
-            short=wording.aspects[pair.category].short
-        ),
-        content=(*pictures, wording.brief_instruction + quote(pair.instruction)),
-    )
-
-
-_DIGITS = tuple("0123456789")
-
-RUBRICS: dict[str, Rubric] = {
-    rubric.version: rubric
-    for rubric in (
-        # Five criteria an aspect, each 5 ± 3: a judge that keeps to them scores from 2.000 to 8.000
-        Rubric(version="aspects-1", max_pixels=1024 * 1024, form=_aspects),
-        # For small judges and quick looks: few words, small pictures, never the rationale
-        Rubric(version="brief-1", max_pixels=256 * 256, form=_brief),
-        # The same two for expected scores: "10" would be two tokens, so the whole part is asked for and ends at 9
-        Rubric(
-            version="digit-1",
-            max_pixels=1024 * 1024,
-            form=partial(_aspects, one_digit=True),
-            high=9.0,
-            digits=_DIGITS,
-        ),
-        Rubric(
-            version="brief-digit-1",
-            max_pixels=256 * 256,
-            form=partial(_brief, one_digit=True),
-            high=9.0,
-            digits=_DIGITS,
-        ),
-    )
-}
-"""By name: `aspects-1` is the detailed form, `brief-1` a line of text for small judges and quick looks;
-`digit-1` and `brief-digit-1` ask the same for one digit, from 0 to 9."""
