@@ -61,21 +61,21 @@ class Reading:
     """What a reply says: a number for each dimension of its question, or the kind of failure with a sentence on it.
 
     Raises:
-        ValueError: both or neither of `numbers` and `failure` are set.
+        ValueError: neither of `numbers` and `failure` is set.
     """
 
     numbers: Mapping[str, float] | None = None
-    """By dimension; None when the reply could not be read."""
+    """By dimension; None when the reply could not be read. Beside a failure: those that could be read."""
     failure: Failure | None = None
-    """Why there are no numbers; None when there are."""
+    """Why there are no numbers, or not all of them; None when they are all there."""
     detail: str | None = None
     """The failure in a sentence; what it quotes of the reply is escaped, so it may be printed."""
     notes: tuple[str, ...] = ()
     """What was set aside before reading."""
 
     def __post_init__(self) -> None:
-        if (self.numbers is None) == (self.failure is None):
-            raise ValueError("a reading is either numbers or a failure")
+        if self.numbers is None and self.failure is None:
+            raise ValueError("a reading without numbers names its failure")
 
 
 class Rubric(ABC):
@@ -123,7 +123,8 @@ class Rubric(ABC):
 
     def notes(self) -> Sequence[str]:
         """What a reader should know of this rubric's settings, a sentence each: a prompt file that is not the known
-        one, routes other than shipped."""
+        one, routes other than shipped.
+        """
         return ()
 
     def check(self, pairs: Sequence[Pair]) -> None:  # noqa: B027  (a rubric that can judge anything need not say so)
