@@ -1,7 +1,17 @@
-"""Editors: each takes a source image and an instruction and gives an edited image."""
+"""Editors: each takes source images and an instruction and gives an edited image."""
 
 from editbench.editors.controls import Saved, Unchanged
-from editbench.editors.diffusers_editor import Diffusers, QwenImageEdit
-from editbench.editors.editor import EditFailed, Editor, EditRefused
+from editbench.editors.diffusers_editor import Diffusers, QwenImageEdit, QwenImageEditPlus
+from editbench.editors.editor import Edited, EditFailed, Editor, EditRefused
 
-__all__ = ["Diffusers", "EditFailed", "EditRefused", "Editor", "QwenImageEdit", "Saved", "Unchanged"]
+__all__ = [
+    "Diffusers",
+    "EditFailed",
+    "EditRefused",
+    "Edited",
+    "Editor",
+    "QwenImageEdit",
+    "QwenImageEditPlus",
+    "Saved",
+    "Unchanged",
+]

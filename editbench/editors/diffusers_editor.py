@@ -1,6 +1,9 @@
 """Editors that are diffusers pipelines."""
 
+import inspect
+import json
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -10,10 +13,11 @@ from PIL.Image import Image
 
 from editbench.editors import lossy
 from editbench.editors.ahead import TextAhead
-from editbench.editors.editor import EditFailed, Editor, EditRefused
+from editbench.editors.editor import Edited, EditFailed, Editor, EditRefused
 from editbench.editors.offload import Offload, choose, component_bytes, told
+from editbench.editors.prompt import plain, special_tokens
 from editbench.errors import UsageError
-from editbench.models.checkpoints import check_checkpoint, loading, locate, model_name
+from editbench.models.checkpoints import check_checkpoint, loading, locate, model_name, small_file
 from editbench.models.one_frame import one_frame
 from editbench.process.world import World
 from editbench.records import Pair
@@ -50,6 +54,31 @@ class Diffusers(Editor):
     """What waits in host memory: `none`, all but one `model`, all but a `group` of layers; auto: by free memory."""
 
     neutral: ClassVar[frozenset[str]] = frozenset({"offload"})
+    _special_tokens: frozenset[str] = field(default=frozenset(), init=False)
+
+    @property
+    def max_sources(self) -> int | None:  # pyright: ignore[reportIncompatibleVariableOverride]  (the checkpoint decides)
+        """One, or any number where the pipeline's call takes a list of pictures for one prompt."""
+        cls = self._pipeline_class()
+        return None if cls is None or _takes_several(cls) else 1
+
+    def _pipeline_class(self) -> Any:
+        """The diffusers class; None where only the hub knows it yet.
+
+        Raises:
+            UsageError: diffusers has no such class.
+        """
+        name = self.pipeline
+        if name is None:
+            index = small_file(self.model, self.revision, "model_index.json", ask_hub=False)
+            if index is None:
+                return None
+            name = json.loads(index.read_text(encoding="utf-8")).get("_class_name", "DiffusionPipeline")
+        cls = getattr(import_module("diffusers"), str(name), None)
+        if cls is None:
+            where = f"--editor.init_args.pipeline {name}" if self.pipeline else f"{self.model}, model_index.json"
+            raise UsageError(f"{where}: diffusers has no class {name}")
+        return cls
 
     def __post_init__(self) -> None:
         """Refuse settings that no pipeline takes.
@@ -94,9 +123,7 @@ class Diffusers(Editor):
         device_name = world.claim_device()
         disable_progress_bar()
         disable_text_encoders_bar()
-        cls: Any = getattr(import_module("diffusers"), self.pipeline or "DiffusionPipeline", None)
-        if cls is None:
-            raise UsageError(f"--editor.init_args.pipeline {self.pipeline}: diffusers has no such class")
+        cls: Any = self._pipeline_class() if self.pipeline else import_module("diffusers").DiffusionPipeline
         checkpoint = locate(self.model)
         dtype: Any = getattr(torch, self.dtype)
         offload: Offload = "none"
@@ -118,6 +145,7 @@ class Diffusers(Editor):
                 device_map="cuda" if world.gpus and offload == "none" else None,
             )
         self._pipeline.set_progress_bar_config(disable=True)
+        self._special_tokens = special_tokens(self._pipeline)
         if self.scheduler:
             lossy.reschedule(self._pipeline, self.scheduler)
         if self.lora is not None:
@@ -133,12 +161,12 @@ class Diffusers(Editor):
             self._pipeline.enable_group_offload(torch.device(world.device), offload_type="leaf_level", use_stream=True)
         return device_name
 
-    def _prepared(self, pair: Pair) -> dict[str, Any]:
+    def _prepared(self, sources: Sequence[Image], prompt: str) -> dict[str, Any]:
         """Arguments of the call that `prepare` made, in place of the plain ones."""
         return {}
 
-    def _refuse(self, source: Image) -> None:
-        """Raise `EditFailed` for a source that this editor can't take."""
+    def _refuse(self, sources: Sequence[Image]) -> None:
+        """Raise `EditFailed` for sources that this editor can't take."""
 
     def _speed_up(self, world: World, offload: Offload) -> None:
         """Do what makes this pipeline faster without changing what it computes, between its weights and its hooks."""
@@ -147,22 +175,43 @@ class Diffusers(Editor):
         """What the pipeline's call gets beside image, prompt and generator."""
         return {"num_inference_steps": self.num_inference_steps, **self.call}
 
-    def edit(self, pair: Pair, source: Image, seed: int) -> Image:
+    def prompt(self, instruction: str) -> str:
+        """The instruction without the special tokens of the pipeline's tokenizers."""
+        return plain(instruction, self._special_tokens)
+
+    def edit(self, pair: Pair, sources: Sequence[Image], seed: int) -> Edited:
         """One call of the pipeline, its noise drawn on the CPU so that it is the same on every GPU."""
         import torch
 
-        self._refuse(source)
+        self._refuse(sources)
+        prompt = self.prompt(pair.instruction)
+        shown = sources[0] if len(sources) == 1 else list(sources)
         output = self._pipeline(
             generator=torch.Generator("cpu").manual_seed(seed),
-            **{"image": source, "prompt": pair.instruction} | self.call_arguments() | self._prepared(pair),
+            **{"image": shown, "prompt": prompt} | self.call_arguments() | self._prepared(sources, prompt),
         )
         if any(getattr(output, "nsfw_content_detected", None) or ()):
             raise EditRefused("refused: the pipeline's safety checker blanked the image")
-        return self._picture(output.images)
+        if len(output.images) != 1:
+            raise EditFailed(f"the pipeline gave {len(output.images)} images for {len(sources)} sources, not one")
+        return Edited(image=self._picture(output.images), prompt=None if prompt == pair.instruction else prompt)
 
     def _picture(self, images: Any) -> Image:
         """Of what the pipeline's call gave for one prompt."""
         return images[0].convert("RGB")
+
+
+def _takes_several(cls: Any) -> bool:
+    """Whether a pipeline's call takes several pictures for one prompt, by the type of its `image`.
+
+    A type of PIL pictures and lists of them alone means that (FLUX.2, GLM-Image); where tensors are allowed too, or
+    diffusers' `PipelineImageInput`, a list is a batch.
+    """
+    if cls.__name__ == "QwenImageEditPlusPipeline":  # declares the batch's type all the same
+        return True
+    image = inspect.signature(cls.__call__).parameters.get("image")
+    said = "" if image is None else str(image.annotation)
+    return "list[PIL" in said and "Tensor" not in said and "ndarray" not in said
 
 
 @dataclass(kw_only=True)
@@ -184,13 +233,18 @@ class QwenImageEdit(Diffusers):
     _is_fast: bool = field(default=False, init=False)
     _ahead: TextAhead | None = field(default=None, init=False)
 
+    @property
+    def max_sources(self) -> int:
+        """One."""
+        return 1
+
+    @property
+    def _negative_prompt(self) -> str | None:
+        return self.negative_prompt if self.true_cfg_scale > 1 else None
+
     def call_arguments(self) -> dict[str, Any]:
         """With guidance exactly when the scale asks for it."""
-        guided = self.true_cfg_scale > 1
-        guidance = {
-            "true_cfg_scale": self.true_cfg_scale,
-            "negative_prompt": self.negative_prompt if guided else None,
-        }
+        guidance = {"true_cfg_scale": self.true_cfg_scale, "negative_prompt": self._negative_prompt}
         # the fast path makes the picture of the tensor itself
         return super().call_arguments() | guidance | ({"output_type": "pt"} if self._is_fast else {})
 
@@ -218,10 +272,11 @@ class QwenImageEdit(Diffusers):
         if offload == "none":
             self._ahead = TextAhead(self._pipeline)
 
-    def _refuse(self, source: Image) -> None:
+    def _refuse(self, sources: Sequence[Image]) -> None:
         from editbench.models.qwen_image import WIDEST
 
-        if self._is_fast and max(source.size) > WIDEST * min(source.size):
+        shape = sources[-1].size  # the pipelines give the edit the shape of the last source
+        if self._is_fast and max(shape) > WIDEST * min(shape):
             raise EditFailed(f"the source is longer than {WIDEST} to 1; `fast: false` edits it, in more time")
 
     def _picture(self, images: Any) -> Image:
@@ -233,11 +288,27 @@ class QwenImageEdit(Diffusers):
         levels = (images[0].float().nan_to_num() * 255).round().byte().permute(1, 2, 0)
         return fromarray(levels.cpu().numpy())
 
-    def prepare(self, pair: Pair, source: Image) -> None:
-        """Encode text and picture, where the GPU would wait for it."""
+    def prepare(self, pair: Pair, sources: Sequence[Image]) -> None:
+        """Encode text and pictures, where the GPU would wait for it."""
         if self._ahead is not None:
-            guided = self.true_cfg_scale > 1
-            self._ahead.encode(pair.pair_id, source, pair.instruction, self.negative_prompt if guided else None)
+            self._ahead.encode(sources, self.prompt(pair.instruction), self._negative_prompt)
 
-    def _prepared(self, pair: Pair) -> dict[str, Any]:
-        return {} if self._ahead is None else self._ahead.take(pair.pair_id)
+    def _prepared(self, sources: Sequence[Image], prompt: str) -> dict[str, Any]:
+        return {} if self._ahead is None else self._ahead.take(sources, prompt, self._negative_prompt)
+
+
+@dataclass(kw_only=True)
+class QwenImageEditPlus(QwenImageEdit):
+    """Qwen-Image-Edit-2509 and -2511, which take one to three sources; the edit has the shape of the last."""
+
+    model: str = "Qwen/Qwen-Image-Edit-2511"
+    """A hub id, a local directory, or `editbench:<folder>` for what the package ships."""
+    pipeline: str | None = "QwenImageEditPlusPipeline"
+    """The diffusers class."""
+    num_inference_steps: int = 40
+    """Denoising steps, 1 or more."""
+
+    @property
+    def max_sources(self) -> int:
+        """Three, as its authors trained it."""
+        return 3

@@ -81,30 +81,41 @@ def weight_bytes(model: str, revision: str | None, item_bytes: int) -> int | Non
         Bytes; None where the files are not there and the hub does not answer.
 
     """
-    config = _small_file(model, revision, "config.json")
-    index = _small_file(model, revision, "model.safetensors.index.json")
+    config = small_file(model, revision, "config.json")
+    index = small_file(model, revision, "model.safetensors.index.json")
     if config is None:
         return None
     if index is not None:
-        total: int = json.loads(index.read_text())["metadata"]["total_size"]
+        total: int = json.loads(index.read_text(encoding="utf-8"))["metadata"]["total_size"]
     else:
         weights = list(config.parent.glob("*.safetensors"))
         if not weights:
             return None
         total = sum(path.stat().st_size for path in weights)
-    row = json.loads(config.read_text())
+    row = json.loads(config.read_text(encoding="utf-8"))
     held = row.get("dtype") or row.get("torch_dtype") or row.get("text_config", {}).get("dtype")
     return total * item_bytes // (4 if held == "float32" else 2)
 
 
-def _small_file(model: str, revision: str | None, name: str) -> Path | None:
+def small_file(model: str, revision: str | None, name: str, *, ask_hub: bool = True) -> Path | None:
+    """A file of a model beside its weights, such as its config.
+
+    Args:
+        model: as the user gave it.
+        revision: of a hub id.
+        name: path below the model.
+        ask_hub: download it where it is not in the cache; else only look there.
+
+    Returns:
+        None where there is none, or the hub does not answer.
+    """
     folder = Path(locate(model))
     if folder.is_dir():
         return folder / name if (folder / name).is_file() else None
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(hf_hub_download(model, name, revision=revision))
-    except (HfHubHTTPError, LocalEntryNotFoundError):
-        return None  # whoever loads the model will be told more
+        return Path(hf_hub_download(model, name, revision=revision, local_files_only=not ask_hub))
+    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError):
+        return None  # whoever loads the model says more
