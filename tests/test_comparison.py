@@ -1,12 +1,13 @@
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from editbench.stats.comparison import Difference, compare, difference, holm, unlike
+from editbench.stats.comparison import Difference, compare, holm, mean_difference, unlike
 from tests.test_summary import a_run
 
 NAMES = [str(i) for i in range(10)]
@@ -19,23 +20,23 @@ def named(name, values, **changes):
 def test_a_worked_difference():
     first = [5.0] * 10
     second = [6.0, 7, 5, 6, 8, 4, 6, 7, 5, 6]  # steps 1 2 0 1 3 -1 1 2 0 1: sum 10
-    found = difference(first, second, NAMES)
-    assert (found.mean, found.num_pairs) == (1.0, 10)
+    found = mean_difference(first, second, NAMES)
+    assert (found.mean, found.num_pairs) == (pytest.approx(1.0), 10)
     assert (found.num_wins, found.num_ties, found.num_losses) == (7, 2, 1)
     # 8 steps that are not 0: 1 1 1 1 1 2 2 3. Of the 2^8 ways to give them a sign, those with a sum of 10 or more:
     # all plus 1 (12), one of the five 1s minus 5 (10), so 6; both sides: 12 / 256
     assert found.p_value == pytest.approx(12 / 256)
     # s² = (sum of squares 22 - 10 × 1²) / 9 = 4 / 3; standard error √(4 / 3 / 10) = 0.36515;
     # t(9): 2.26216 + 0.88340 = 3.14556
-    assert found.smallest_shown == pytest.approx(0.36515 * 3.14556, abs=1e-4)
+    assert found.minimum_detectable_difference == pytest.approx(0.36515 * 3.14556, abs=1e-4)
     assert 0 < found.interval.low < 1 < found.interval.high < 2
 
 
 def test_copies_of_a_source_are_no_further_evidence():
     first, second = [5.0] * 10, [6.0, 7, 5, 6, 8, 4, 6, 7, 5, 6]
-    once, thrice = difference(first, second, NAMES), difference(first * 3, second * 3, NAMES * 3)
+    once, thrice = mean_difference(first, second, NAMES), mean_difference(first * 3, second * 3, NAMES * 3)
     assert thrice.p_value == pytest.approx(once.p_value)
-    assert thrice.smallest_shown == pytest.approx(once.smallest_shown)
+    assert thrice.minimum_detectable_difference == pytest.approx(once.minimum_detectable_difference)
 
 
 def test_holm_s_worked_example():
@@ -65,7 +66,7 @@ def test_a_winner_is_named_only_when_it_is_shown():
     assert turned.overall.mean == pytest.approx(-clear.overall.mean)
     (open_,) = compare([named("base", base), near])
     assert open_.winner is None
-    assert open_.overall.smallest_shown > abs(open_.overall.mean)
+    assert open_.overall.minimum_detectable_difference > abs(open_.overall.mean)
     assert all(entry.winner != "near" for entry in compare([named("base", base), near, far]))
 
 
@@ -75,29 +76,38 @@ def test_a_run_can_not_win_by_failing():
     (found,) = compare([named("base", [*base, 5, 5, 5, 5, 5, 5]), named("picky", picky)])
     assert found.overall.shown
     assert found.overall.mean == pytest.approx(1.5)
-    assert (found.num_only_first, found.num_only_second, found.num_low) == (6, 0, 18)
-    assert found.low == pytest.approx((12 * 1.5 - 6 * 5) / 18)
+    assert (found.num_only_first, found.num_only_second, found.num_failures_as_low) == (6, 0, 18)
+    assert found.mean_failures_as_low == pytest.approx((12 * 1.5 - 6 * 5) / 18)
     assert found.winner is None
 
 
 def test_differences_that_are_all_equal_claim_no_certainty():
-    found = difference([1.0] * 10, [9.0] * 10, NAMES)
-    assert (found.interval, found.interval_note, found.smallest_shown) == (None, "all are equal", None)
+    found = mean_difference([1.0] * 10, [9.0] * 10, NAMES)
+    assert (found.interval, found.interval_note, found.minimum_detectable_difference) == (None, "all are equal", None)
 
 
-def test_fewer_than_eight_sources_are_too_few_to_compare():
+def test_what_so_few_sources_can_not_show_is_said():
+    (found,) = compare([named("a", [1.0] * 5), named("b", [9.0, 8, 9, 8, 7])])
+    assert found.overall.p_value == found.overall.smallest_p == 2 / 2**5
+    assert (found.overall.can_be_shown, found.overall.minimum_detectable_difference, found.winner) == (
+        False,
+        None,
+        None,
+    )
+    assert found.overall.interval_note == "too few"
     (found,) = compare([named("a", [1.0] * 7), named("b", [9.0] * 7)])
-    assert found.overall.mean == 8.0
-    assert (found.overall.p_value, found.overall.interval_note, found.winner) == (None, "too few", None)
+    assert (found.overall.p_value, found.winner) == (2 / 2**7, "b")
 
 
 def test_pairs_that_were_asked_otherwise_are_in_no_number():
     first, second = named("a", [5.0] * 9), named("b", [6.0] * 9)
-    other = tuple(replace(pair, instruction="another") if i == 0 else pair for i, pair in enumerate(second.pairs))
+    other = tuple(
+        msgspec.structs.replace(pair, instruction="another") if i == 0 else pair for i, pair in enumerate(second.pairs)
+    )
     (found,) = compare([first, replace(second, pairs=other)])
     assert (found.num_asked_otherwise, found.overall.num_pairs) == (1, 8)
     (none,) = compare([first, replace(second, pairs=())])
-    assert (none.overall.mean, none.overall.num_pairs, none.low) == (None, 0, None)
+    assert (none.overall.mean, none.overall.num_pairs, none.mean_failures_as_low) == (None, 0, None)
 
 
 def test_two_judges_of_one_run_are_no_two_runs():
@@ -122,7 +132,7 @@ def test_the_test_finds_a_difference_that_is_not_there_about_as_rarely_as_it_say
     for _ in range(400):
         first = draw.normal(6, 1, 32)
         second = first + np.repeat(draw.normal(0, 1, 16), 2)
-        found += difference(first.tolist(), second.tolist(), names, num_resamples=499).p_value <= 0.05
+        found += mean_difference(first.tolist(), second.tolist(), names).p_value <= 0.05
     assert found <= 38
 
 
@@ -134,7 +144,7 @@ def test_the_smallest_difference_is_shown_about_as_often_as_it_says():
     shown = 0
     for _ in range(250):
         first = draw.normal(6, 1, 24)
-        found = difference(first.tolist(), (first + draw.normal(0.60, 1, 24)).tolist(), names, num_resamples=499)
+        found = mean_difference(first.tolist(), (first + draw.normal(0.60, 1, 24)).tolist(), names)
         shown += found.p_value <= 0.05
     assert 0.70 <= shown / 250 <= 0.90
 
@@ -142,6 +152,6 @@ def test_the_smallest_difference_is_shown_about_as_often_as_it_says():
 def test_no_p_value_means_not_shown():
     nothing = Difference(
         mean=3.0, num_pairs=1, num_wins=1, num_ties=0, num_losses=0,
-        interval=None, interval_note="too few", p_value=None, smallest_shown=None,
+        interval=None, interval_note="too few", p_value=None, smallest_p=None, minimum_detectable_difference=None,
     )  # fmt: skip
     assert not nothing.shown

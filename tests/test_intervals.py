@@ -1,14 +1,19 @@
 import numpy as np
 import pytest
 
-from editbench.stats.intervals import MIN_GROUPS, bootstrap_interval, in_blocks, mean_interval, standard_error, sum_up
+from editbench.stats.headlines import plain_table
+from editbench.stats.intervals import MIN_GROUPS, bootstrap_interval, mean_interval, standard_error
+
+
+def error(values, names):
+    return standard_error(plain_table(values, names))
 
 
 def test_values_of_one_source_are_added_up():
-    by_group = sum_up([1.0, 2.0, 4.0], ["a", "b", "a"])
-    assert by_group.sums.tolist() == [5.0, 2.0]
-    assert by_group.sizes.tolist() == [2.0, 1.0]
-    assert by_group.mean == pytest.approx(7 / 3)
+    table = plain_table([1.0, 2.0, 4.0], ["a", "b", "a"])
+    assert table.sums.tolist() == [[5.0], [2.0]]
+    assert table.sizes.tolist() == [[2.0], [1.0]]
+    assert table.value(np.ones((1, 2))) == pytest.approx([7 / 3])
 
 
 def test_the_interval_of_efron_s_law_school_means():
@@ -22,7 +27,7 @@ def test_the_interval_of_efron_s_law_school_means():
     assert found.high == pytest.approx(620.7, abs=2.5)
     assert found == mean_interval(lsat, names)  # seeded
     # s / √n with the divisor n - 1: 41.795 / √15
-    assert standard_error(lsat, names) == pytest.approx(10.791, abs=0.001)
+    assert error(lsat, names) == pytest.approx(10.791, abs=0.001)
 
 
 def test_copies_of_a_source_do_not_narrow_the_interval():
@@ -31,7 +36,7 @@ def test_copies_of_a_source_do_not_narrow_the_interval():
     once, thrice = mean_interval(values, names), mean_interval(values * 3, names * 3)
     assert thrice.low == pytest.approx(once.low)
     assert thrice.high == pytest.approx(once.high)
-    assert standard_error(values * 3, names * 3) == pytest.approx(standard_error(values, names))
+    assert error(values * 3, names * 3) == pytest.approx(error(values, names))
 
 
 def test_a_skewed_sample_has_a_skewed_interval():
@@ -48,20 +53,19 @@ def test_very_many_sources_are_drawn_in_blocks_of_the_same_spread():
     values = (np.repeat(sources, 2) + draw.normal(0, 1, 40_000)).tolist()
     names = [str(i // 2) for i in range(40_000)]
     found = mean_interval(values, names)
-    error = standard_error(values, names)
+    se = error(values, names)
     assert found.num_groups == 20_000
-    assert (found.low + found.high) / 2 == pytest.approx(np.mean(values), abs=0.2 * error)
-    assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.08)
+    assert (found.low + found.high) / 2 == pytest.approx(np.mean(values), abs=0.2 * se)
+    assert found.high - found.low == pytest.approx(2 * 1.96 * se, rel=0.08)
 
 
 def test_blocks_keep_the_sums_and_few_rows_stay_as_they_are():
-    columns = (np.arange(5_001.0), np.ones(5_001))
-    blocks = in_blocks(columns)
-    assert [len(block) for block in blocks] == [2_000, 2_000]
-    assert [block.sum() for block in blocks] == [column.sum() for column in columns]
-    assert set(blocks[1]) == {2, 3}
-    few = (np.arange(2_000.0),)
-    assert in_blocks(few)[0] is few[0]
+    table = plain_table(np.arange(5_001.0), [str(i) for i in range(5_001)])
+    blocks = table.in_blocks(2_000)
+    assert blocks.sums.shape == blocks.sizes.shape == (2_000, 1)
+    assert (blocks.sums.sum(), blocks.sizes.sum()) == (table.sums.sum(), 5_001)
+    assert set(blocks.sizes.ravel()) == {2, 3}
+    assert table.in_blocks(5_001) is table
 
 
 def test_too_few_sources_or_equal_values_give_none():
@@ -69,7 +73,7 @@ def test_too_few_sources_or_equal_values_give_none():
     assert mean_interval([1.0, 2.0] * 3, names[:6]) is None
     assert mean_interval([5.0] * MIN_GROUPS, names) is None
     assert mean_interval([], []) is None
-    assert standard_error([1.0, 2.0], ["a", "a"]) is None
+    assert error([1.0, 2.0], ["a", "a"]) is None
 
 
 def test_a_statistic_that_some_draws_leave_undefined_has_no_interval():
@@ -87,6 +91,6 @@ def test_the_interval_covers_the_true_mean_about_as_often_as_it_says():
     hits = 0
     for _ in range(300):
         values = 6 + np.repeat(draw.normal(0, 1, 20), 3) + draw.normal(0, 1, 60)
-        found = mean_interval(values.tolist(), names, num_resamples=999)
+        found = mean_interval(values.tolist(), names)
         hits += found.low <= 6 <= found.high
     assert 0.87 <= hits / 300 <= 0.975

@@ -69,8 +69,10 @@ def group_name(level: Level, pair: Pair, value: str) -> str:
     return str(pair.fields.get(level.by))
 
 
-def compute(headline: Headline, rows: Sequence[tuple[Pair, Mapping[str, float | None]]]) -> float | None:
-    """The headline of these pairs with their values; None where there is nothing to take a mean of."""
+def select(
+    headline: Headline, rows: Sequence[tuple[Pair, Mapping[str, float | None]]]
+) -> list[tuple[Pair, str, float]]:
+    """The rows that the headline is over: a pair, the name of one of `values`, and its number."""
     chosen = [(pair, values) for pair, values in rows if headline.where is None or headline.where(pair)]
     if headline.together is not None:
         broken = {
@@ -79,12 +81,16 @@ def compute(headline: Headline, rows: Sequence[tuple[Pair, Mapping[str, float | 
             if any(values.get(name) is None for name in headline.values)
         }
         chosen = [(pair, values) for pair, values in chosen if headline.together(pair) not in broken]
-    table = [
+    return [
         (pair, name, number)
         for pair, values in chosen
         for name in headline.values
         if (number := values.get(name)) is not None
     ]
+
+
+def compute(headline: Headline, rows: Sequence[tuple[Pair, Mapping[str, float | None]]]) -> float | None:
+    """The headline of these pairs with their values; None where there is nothing to take a mean of."""
 
     def mean(part: Sequence[tuple[Pair, str, float]], levels: Sequence[Level]) -> float | None:
         if not part:
@@ -102,7 +108,7 @@ def compute(headline: Headline, rows: Sequence[tuple[Pair, Mapping[str, float | 
             means = [round(found, first.digits) for found in means]
         return math.fsum(means) / len(means)
 
-    found = mean(table, headline.levels)
+    found = mean(select(headline, rows), headline.levels)
     if found is None:
         return None
     found = (found + headline.offset) * headline.factor

@@ -1,22 +1,33 @@
 """Runs against each other on the pairs that both have: differences, tests, and what could have been shown."""
 
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
-from editbench.records import CATEGORIES, Category, Pair
-from editbench.stats.intervals import MIN_GROUPS, TOO_FEW, Interval, in_blocks, mean_interval, standard_error, sum_up
-from editbench.stats.summary import FAILED, RunRecords, group_of, outcome
+from editbench.records import Pair
+from editbench.rubrics.headlines import ITEM_MEAN, Headline, compute, select
+from editbench.rubrics.rubric import Rubric, Shown
+from editbench.stats.headlines import Rows, Table, plain_table, tabulate
+from editbench.stats.intervals import ALL_EQUAL, MIN_GROUPS, TOO_FEW, Interval, standard_error, table_interval
+from editbench.stats.outcomes import WAITING, RunRecords
 
 ALPHA = 0.05
 """A difference is shown when its corrected p-value is at most this."""
 POWER = 0.8
-"""The chance to show it that `Difference.smallest_shown` is reckoned for."""
-MUST_AGREE = ("benchmark", "language", "judge", "rubric", "lossy mode")
-"""The settings that make two runs' numbers of different things where they differ."""
+"""The chance to show it that `Difference.minimum_detectable_difference` is computed for."""
+MUST_AGREE = ("language", "judge", "rubric", "lossy mode")
+"""The settings that make two runs' numbers of different things where they differ, beside the benchmark's content."""
+TIE_DIGITS = 4
+"""Values are equal when they are so to this many decimals, as scores are saved."""
+_EXACT = 14  # sources up to which all 2**sources signs are tried
+_NUM_RESAMPLES = 9999
+_FLOOR = 20  # the smallest attainable p-value, corrected, is at most ALPHA / _FLOOR
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,11 +35,11 @@ class Difference:
     """The second run minus the first, over the pairs that both have a value for."""
 
     mean: float | None
-    """On the runs' scale; None when no pair has both."""
+    """Of the headline, category or dimension; None when no pair has both."""
     num_pairs: int
     """Pairs that both have a value for, and were asked the same."""
     num_wins: int
-    """Pairs on which the second run's value is the greater."""
+    """Pairs on which the second run's value is the greater; after rounding to `TIE_DIGITS`."""
     num_ties: int
     """Pairs with the same value."""
     num_losses: int
@@ -36,18 +47,35 @@ class Difference:
     interval_note: str | None
     """Why there is no interval; None when there is one."""
     p_value: float | None
-    """Of the permutation test; None below `MIN_GROUPS` sources."""
+    """Of the permutation test; None where no pair has both."""
+    smallest_p: float | None
+    """The smallest p-value that so many sources and draws can give."""
     p_corrected: float | None = None
-    """By Holm over the family: all pairs of runs, overall or by category."""
-    smallest_shown: float | None
-    """The smallest true difference that so many pairs show with a chance of `POWER`; None below `MIN_GROUPS`, and
-    where all differences are equal."""
+    """By Holm over the family."""
+    num_tests: int = 1
+    """Size of the family: of a headline the pairs of runs, of a category or dimension those of the same two runs."""
+    minimum_detectable_difference: float | None
+    """The smallest true difference that so many pairs show with a chance of `POWER` under the correction; None where
+    no difference can be shown, or all differences are equal."""
 
     @property
     def shown(self) -> bool:
-        """Whether there is a difference by the corrected test and by the interval."""
-        clear = self.interval is None or not self.interval.low <= 0 <= self.interval.high
-        return self.p_corrected is not None and self.p_corrected <= ALPHA and clear
+        """Whether there is a difference by the corrected test and by the interval, where there is one."""
+        return self.p_corrected is not None and self.p_corrected <= ALPHA and self._is_clear is not False
+
+    @property
+    def can_be_shown(self) -> bool:
+        """Whether the smallest p-value that is attainable would be enough under the correction."""
+        return self.smallest_p is not None and self.smallest_p * self.num_tests <= ALPHA
+
+    @property
+    def interval_alone(self) -> bool:
+        """Whether the interval excludes 0 while the test does not show a difference: it must not stand alone."""
+        return bool(self._is_clear) and not self.shown
+
+    @property
+    def _is_clear(self) -> bool | None:
+        return None if self.interval is None else not self.interval.low <= 0 <= self.interval.high
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,53 +84,86 @@ class Comparison:
 
     first: str
     second: str
+    headlines: Mapping[str, Difference]
+    """By name, those that both runs have; the first decides the verdict."""
     overall: Difference
-    categories: Mapping[Category, Difference]
+    """The item mean: every pair weighs the same."""
+    categories: Mapping[str, Difference]
+    """Those with pairs in both runs, in the benchmark's order."""
+    dimensions: Mapping[str, Difference]
     """Those with pairs in both runs."""
-    low: float | None
-    """The mean difference with failures counted at the scale's bottom, over the pairs that both have tried."""
-    num_low: int
-    """Pairs that `low` is over."""
+    mean_failures_as_low: float | None
+    """The difference of the deciding headline with failures at their lowest, over the pairs that both have tried."""
+    num_failures_as_low: int
+    """Pairs that it is over."""
     num_only_first: int
     """Pairs that only the first run has a value for."""
     num_only_second: int
     num_asked_otherwise: int
-    """Pairs of one id whose instruction or source differ: they are in no number."""
+    """Pairs of one id of which an instruction, a source or something that the judge is shown differs: they are in no
+    number."""
+
+    @property
+    def decides(self) -> str:
+        """The name of the headline whose difference is the verdict."""
+        return next(iter(self.headlines))
+
+    @property
+    def deciding(self) -> Difference:
+        """The difference of that headline."""
+        return self.headlines[self.decides]
+
+    @property
+    def means_disagree(self) -> bool:
+        """Whether the deciding headline and the item mean point different ways."""
+        return (self.deciding.mean or 0) * (self.overall.mean or 0) < 0
 
     @property
     def winner(self) -> str | None:
-        """The run that is shown to be ahead, also with failures at the bottom; None while that is open.
+        """The run that is shown to be ahead by the deciding headline; None while that is open.
 
-        The second condition is there because a run could pull ahead by failing where the other is weak.
+        It must be ahead by the item mean too, and with failures at their lowest: a run could pull ahead by failing
+        where the other is weak.
         """
-        mean = self.overall.mean
-        if not self.overall.shown or not mean or self.low is None or mean * self.low <= 0:
-            return None
-        return self.second if mean > 0 else self.first
+        return None if self.why_no_winner else self.second if (self.deciding.mean or 0) > 0 else self.first
+
+    @property
+    def why_no_winner(self) -> str | None:
+        """In a sentence; None where there is a winner."""
+        found, low = self.deciding, self.mean_failures_as_low
+        if not found.mean or not found.shown:
+            return "No difference is shown."
+        if self.means_disagree:
+            ahead, behind = (self.second, self.first) if found.mean > 0 else (self.first, self.second)
+            return (
+                f"No winner: by {self.decides} {ahead} is ahead, by the item mean {behind}; the answer depends on how "
+                "the categories are weighed."
+            )
+        if low is None or found.mean * low <= 0:
+            return "No winner: with failures at their lowest the lead is gone."
+        return None
 
 
 def compare(runs: Sequence[RunRecords]) -> list[Comparison]:
-    """Each run with each later one, p-values corrected over all of them; deterministic.
+    """Each run with each later one, p-values corrected; deterministic.
 
-    Two judges' scores of one run are no comparison of runs, and are left out. Where two runs were scored by several
-    judges, only scores of the same judge and rubric are compared.
+    Each headline is a family over all pairs of runs; the categories of one pair of runs are a family, and so are its
+    dimensions. Two judges' scores of one run are no comparison of runs, and are left out. Where two runs were scored by
+    several judges, only scores of the same judge and rubric are compared.
     """
-    found = [_compare(first, second) for first, second in _matches(runs)]
-    overall = iter(holm([entry.overall.p_value for entry in found]))
-    inner = iter(holm([d.p_value for entry in found for d in entry.categories.values()]))
-    return [
-        replace(
-            entry,
-            overall=replace(entry.overall, p_corrected=next(overall)),
-            categories={name: replace(d, p_corrected=next(inner)) for name, d in entry.categories.items()},
-        )
-        for entry in found
-    ]
+    pairs = list(_matches(runs))
+    return _corrected([_compare(first, second, len(pairs)) for first, second in pairs])
 
 
 def unlike(runs: Sequence[RunRecords]) -> list[str]:
-    """The settings of `MUST_AGREE` in which the runs differ."""
-    return [name for name in MUST_AGREE if len({run.settings.get(name) for run in runs}) > 1]
+    """In what the runs differ so that their numbers are of different things: the benchmark's content, settings of
+    `MUST_AGREE`, and the model that answered.
+    """
+    found = [name for name in MUST_AGREE if len({run.settings.get(name) for run in runs}) > 1]
+    rubric = next((run.rubric for run in runs if run.rubric), None)
+    contents = {frozenset((pair.pair_id, _asks(pair, rubric)) for pair in run.pairs) for run in runs}
+    models = {run.models for run in runs} - {frozenset[str]()}
+    return (["benchmark"] if len(contents) > 1 else []) + found + (["model that answered"] if len(models) > 1 else [])
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -120,62 +181,126 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return corrected
 
 
-def difference(
-    first: Sequence[float], second: Sequence[float], groups: Sequence[str], *, num_resamples: int = 9999, seed: int = 0
-) -> Difference:
-    """The second values minus the first, one by one.
+def corrected(family: Sequence[Difference]) -> list[Difference]:
+    """The differences of one family with their corrected p-values."""
+    return [
+        dataclasses.replace(found, p_corrected=p)
+        for found, p in zip(family, holm([found.p_value for found in family]), strict=True)
+    ]
 
-    The test gives each source's values at random to one side or the other, whole sources together, since only they are
-    independent; two-sided, by scipy.stats.permutation_test: exact when there are at most 9999 ways, else with the
-    observed one counted in, as Phipson & Smyth ask (Stat. Appl. Genet. Mol. Biol. 9 (2010), article 39). The smallest
-    difference that could have been shown is (t(0.975) + t(0.8)) × the standard error, with as many degrees of freedom
-    as sources less one: Bloom, Minimum Detectable Effects, Evaluation Review 19 (1995).
+
+def mean_difference(
+    first: Sequence[float], second: Sequence[float], groups: Sequence[str], *, num_tests: int = 1
+) -> Difference:
+    """The second values minus the first, one by one, as `difference` has it for their plain mean.
+
+    Args:
+        first: values.
+        second: as many.
+        groups: the source of each.
+        num_tests: how many tests the family has that this is one of.
     """
     steps = [b - a for a, b in zip(first, second, strict=True)]
-    num_groups = len(set(groups))
-    enough = num_groups >= MIN_GROUPS
-    interval = mean_interval(steps, groups, num_resamples=num_resamples, seed=seed)
-    note = None if interval else "all are equal" if enough else TOO_FEW
+    return difference(plain_table(steps, groups) if steps else None, steps, num_tests=num_tests)
+
+
+def difference(table: Table | None, steps: Sequence[float], *, num_tests: int = 1) -> Difference:
+    """What there is to say of differences pair by pair.
+
+    The test gives each source's differences at random one sign or the other, whole sources together, since only they
+    are independent; two-sided, with the weight that each row has in the headline. All signs are tried where there are
+    few sources, else as many that the smallest p-value stands the correction, with the observed one counted in, as
+    Phipson & Smyth ask (Stat. Appl. Genet. Mol. Biol. 9 (2010), article 39). The minimum detectable difference is
+    (t(1 - 0.05 / 2 num_tests) + t(0.8)) × the standard error, with as many degrees of freedom as sources less cells:
+    Bloom, Minimum Detectable Effects, Evaluation Review 19 (1995).
+
+    Args:
+        table: of the differences, row by row, without rounding; None: no pair has both.
+        steps: the difference of each pair, for wins, ties and losses.
+        num_tests: how many tests the family has that this is one of.
+    """
+    rounded = [round(step, TIE_DIGITS) for step in steps]
+    few = table is None or table.num_sources < MIN_GROUPS
+    flat = table is not None and bool(np.ptp(table.numbers) == 0)
+    interval = None if table is None or few or flat else table_interval(table)
+    p_value, smallest_p = (None, None) if table is None else _sign_test(table, num_tests)
+    reachable = smallest_p is not None and smallest_p * num_tests <= ALPHA
     return Difference(
-        mean=math.fsum(steps) / len(steps) if steps else None,
+        mean=None if table is None else float(table.weights() @ table.numbers),
         num_pairs=len(steps),
-        num_wins=sum(step > 0 for step in steps),
-        num_ties=sum(step == 0 for step in steps),
-        num_losses=sum(step < 0 for step in steps),
+        num_wins=sum(step > 0 for step in rounded),
+        num_ties=sum(step == 0 for step in rounded),
+        num_losses=sum(step < 0 for step in rounded),
         interval=interval,
-        interval_note=note,
-        p_value=_permutation(first, second, groups, num_resamples, seed) if enough else None,
-        smallest_shown=_smallest_shown(steps, groups) if enough else None,
+        interval_note=None if interval else TOO_FEW if few else ALL_EQUAL,
+        p_value=p_value,
+        smallest_p=smallest_p,
+        num_tests=num_tests,
+        minimum_detectable_difference=_detectable(table, num_tests) if table is not None and reachable else None,
     )
 
 
-def _permutation(
-    first: Sequence[float], second: Sequence[float], groups: Sequence[str], num_resamples: int, seed: int
-) -> float:
+def _sign_test(table: Table, num_tests: int) -> tuple[float, float]:
+    """The p-value, and the smallest that could have come out."""
+    totals = np.bincount(table.sources, weights=table.weights() * table.numbers)
+    totals = totals[np.abs(totals) > 1e-12]  # without a sign
+    num = len(totals)
+    observed = abs(float(totals.sum())) - 1e-9 * float(np.abs(totals).sum())
+    if num <= _EXACT:
+        found = np.abs(signs(num) @ totals)
+        return float((found >= observed).mean()), 2.0 ** (1 - num) if num else 1.0
+    num_resamples = max(_NUM_RESAMPLES, math.ceil(_FLOOR * num_tests / ALPHA) - 1)
+    found = np.abs(random_signs(num, num_resamples) @ totals)
+    return float(1 + (found >= observed).sum()) / (1 + num_resamples), 1 / (1 + num_resamples)
+
+
+@lru_cache(maxsize=_EXACT + 1)
+def signs(num: int) -> np.ndarray:
+    """All ways to give a sign to each of `num`, ways × num."""
+    ways = np.arange(2**num)[:, None] >> np.arange(num)
+    return (1 - 2 * (ways & 1)).astype(np.float64)
+
+
+@lru_cache(maxsize=4)
+def random_signs(num: int, num_resamples: int) -> np.ndarray:
+    """Signs at random, resamples × num; always the same."""
+    drawn = np.random.default_rng(0).integers(0, 2, (num_resamples, num), dtype=np.int8)
+    return (1 - 2 * drawn).astype(np.float32)
+
+
+def _detectable(table: Table, num_tests: int) -> float | None:
     from scipy import stats  # half a second to import
 
-    def total(a: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:
-        return (b - a).sum(axis=axis)
-
-    found = stats.permutation_test(
-        in_blocks((sum_up(first, groups).sums, sum_up(second, groups).sums)),
-        total,
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=num_resamples,
-        batch=1000,
-        rng=np.random.default_rng(seed),
-    )
-    return float(found.pvalue)
-
-
-def _smallest_shown(steps: Sequence[float], groups: Sequence[str]) -> float | None:
-    from scipy import stats
-
-    error = standard_error(steps, groups)
-    freedom = len(set(groups)) - 1
+    error = standard_error(table)
+    freedom = table.num_sources - table.sizes.shape[1]
     # no error at all: equal differences say nothing of how they would vary
-    return None if not error else float(stats.t.ppf([1 - ALPHA / 2, POWER], freedom).sum()) * error
+    if not error or freedom < 1:
+        return None
+    return float(stats.t.ppf([1 - ALPHA / 2 / num_tests, POWER], freedom).sum()) * error
+
+
+def _corrected(found: list[Comparison]) -> list[Comparison]:
+    names = list(dict.fromkeys(name for entry in found for name in entry.headlines))
+    of_headlines: list[dict[str, Difference]] = [{} for _ in found]
+    for name in names:
+        places = [place for place, entry in enumerate(found) if name in entry.headlines]
+        for place, one in zip(places, corrected([found[place].headlines[name] for place in places]), strict=True):
+            of_headlines[place][name] = one
+    items = corrected([entry.overall for entry in found])
+
+    def family(of_it: Mapping[str, Difference]) -> dict[str, Difference]:
+        return dict(zip(of_it, corrected(list(of_it.values())), strict=True))
+
+    return [
+        dataclasses.replace(
+            entry,
+            headlines={name: headlines[name] for name in entry.headlines},
+            overall=overall,
+            categories=family(entry.categories),
+            dimensions=family(entry.dimensions),
+        )
+        for entry, headlines, overall in zip(found, of_headlines, items, strict=True)
+    ]
 
 
 def _matches(runs: Sequence[RunRecords]) -> Iterator[tuple[RunRecords, RunRecords]]:
@@ -189,35 +314,87 @@ def _matches(runs: Sequence[RunRecords]) -> Iterator[tuple[RunRecords, RunRecord
             yield a, b
 
 
-def _compare(first: RunRecords, second: RunRecords) -> Comparison:
+Matched = Sequence[tuple[Pair, Mapping[str, float | None], Mapping[str, float | None]]]
+"""Pairs that were asked the same, with the first run's and the second's numbers by name."""
+
+
+def _compare(first: RunRecords, second: RunRecords, num_pairs_of_runs: int) -> Comparison:
     theirs = {pair.pair_id: pair for pair in second.pairs}
     common = [pair for pair in first.pairs if pair.pair_id in theirs]
-    same = [pair for pair in common if _asks(pair) == _asks(theirs[pair.pair_id])]
-    ends = [(pair, outcome(first, pair.pair_id), outcome(second, pair.pair_id)) for pair in same]
-    both = [(pair, a.value, b.value) for pair, a, b in ends if a.value is not None and b.value is not None]
+    rubric = first.rubric or second.rubric
+    same = [pair for pair in common if _asks(pair, rubric) == _asks(theirs[pair.pair_id], rubric)]
+    ends = [(pair, first.outcomes[pair.pair_id], second.outcomes[pair.pair_id]) for pair in same]
+    rows = [(pair, {**a.row, "value": a.value}, {**b.row, "value": b.value}) for pair, a, b in ends]
+    official = [(pair, a.row, b.row) for pair, a, b in ends]
+    theirs_too = {headline.name for headline in second.headlines}
+    headlines = [headline for headline in first.headlines if headline.name in theirs_too] or [ITEM_MEAN]
+    low = [(p, a.low_row, b.low_row) for p, a, b in ends if a.status not in WAITING and b.status not in WAITING]
+    known = first.scale is not None and second.scale is not None
 
-    def over(category: Category | None) -> Difference:
-        rows = [row for row in both if category is None or row[0].category == category]
-        groups = [group_of(pair) for pair, _, _ in rows]
-        return difference([a for _, a, _ in rows], [b for _, _, b in rows], groups)
+    def over(part: Matched, value: str, num_tests: int) -> Difference:
+        return _of_headline(Headline(name=value, scale=(-math.inf, math.inf), values=(value,)), part, num_tests)
 
-    def at_least(value: float | None, run: RunRecords) -> float:
-        return run.scale[0] if value is None else value
-
-    tried = [(a, b) for _, a, b in ends if all(x.value is not None or x.status in FAILED for x in (a, b))]
-    steps = [at_least(b.value, second) - at_least(a.value, first) for a, b in tried]
+    categories = {
+        name: [row for row in rows if row[0].category == name]
+        for name in first.categories
+        if any(pair.category == name for pair in same)
+    }
+    dimensions = {
+        name: [row for row in rows if name in row[1] and name in row[2]]
+        for name in first.dimensions
+        if any(name in a and name in b for _, a, b in rows)
+    }
     return Comparison(
         first=first.name,
         second=second.name,
-        overall=over(None),
-        categories={name: over(name) for name in CATEGORIES if any(pair.category == name for pair in same)},
-        low=math.fsum(steps) / len(steps) if steps else None,
-        num_low=len(steps),
+        headlines={one.name: _of_headline(one, official, num_pairs_of_runs) for one in headlines},
+        overall=over(rows, "value", num_pairs_of_runs),
+        categories={name: over(part, "value", len(categories)) for name, part in categories.items()},
+        dimensions={name: over(part, name, len(dimensions)) for name, part in dimensions.items()},
+        mean_failures_as_low=compute(_linear(headlines[0]), _steps(low, headlines[0])) if known else None,
+        num_failures_as_low=len(low) if known else 0,
         num_only_first=sum(a.value is not None and b.value is None for _, a, b in ends),
         num_only_second=sum(a.value is None and b.value is not None for _, a, b in ends),
         num_asked_otherwise=len(common) - len(same),
     )
 
 
-def _asks(pair: Pair) -> tuple[str, str, str]:
-    return pair.category, pair.instruction, pair.source_sha256
+def _of_headline(headline: Headline, part: Matched, num_tests: int) -> Difference:
+    linear, rows = _linear(headline), _steps(part, headline)
+    by_pair: dict[str, list[float]] = {}
+    for pair, _, number in select(linear, rows):
+        by_pair.setdefault(pair.pair_id, []).append(number)
+    return difference(
+        tabulate(linear, rows), [math.fsum(of_it) / len(of_it) for of_it in by_pair.values()], num_tests=num_tests
+    )
+
+
+def _linear(headline: Headline) -> Headline:
+    """Of differences: without rounding and offset, so that the headline of the differences is the difference."""
+    levels = tuple(dataclasses.replace(level, digits=None) for level in headline.levels)
+    return dataclasses.replace(headline, levels=levels, offset=0.0, digits=None)
+
+
+def _steps(part: Matched, headline: Headline) -> Rows:
+    return [
+        (
+            pair,
+            {
+                name: None if (x := a.get(name)) is None or (y := b.get(name)) is None else y - x
+                for name in headline.values
+            },
+        )
+        for pair, a, b in part
+    ]
+
+
+def _asks(pair: Pair, rubric: Rubric | None) -> tuple[Any, ...]:
+    """What the editor and the judge were asked; without a rubric everything that the judge may have been shown."""
+    base = (pair.category, pair.instruction, pair.turns, pair.sources_sha256)
+    if rubric is None:
+        shown = tuple(sorted((name, picture.sha256) for name, picture in pair.references.items()))
+        return (*base, pair.rationale, shown)
+    questions = tuple(rubric.calls(pair))
+    shown = {part.picture for question in questions for part in question.parts if isinstance(part, Shown)}
+    hashes = tuple(sorted((name, found.sha256) for name, found in pair.references.items() if name in shown))
+    return (*base, questions, hashes)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from editbench.stats.intervals import MIN_GROUPS, TOO_FEW, Interval, bootstrap_interval, dealt, mean_interval
-from editbench.stats.summary import RunRecords, group_of, outcome
+from editbench.stats.outcomes import RunRecords, group_of
 
 TIE_RULE = "a tie of the judge counts half, pairs that the reference ties are left out"
 _NUM_RESAMPLES = 999  # ranks are slow to draw again; 999 give a 95 % end to within a fiftieth of the width
@@ -140,7 +140,8 @@ def two_judges(runs: Sequence[RunRecords]) -> list[TwoJudges]:
 
 
 def _two(first: RunRecords, second: RunRecords) -> TwoJudges:
-    ends = [(pair, outcome(first, pair.pair_id).value, outcome(second, pair.pair_id).value) for pair in first.pairs]
+    mine, theirs = first.outcomes, second.outcomes
+    ends = [(pair, mine[pair.pair_id].value, theirs[pair.pair_id].value) for pair in first.pairs]
     both = [(pair, a, b) for pair, a, b in ends if a is not None and b is not None]
     furthest = sorted(both, key=lambda row: -abs(row[2] - row[1]))[:_SHOWN]
     groups = [group_of(pair) for pair, _, _ in both]

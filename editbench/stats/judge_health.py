@@ -2,7 +2,6 @@
 
 import math
 import shlex
-import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,8 +9,9 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from editbench.records import Pair
-from editbench.stats.comparison import Difference, difference, holm
-from editbench.stats.summary import Mean, RunRecords, group_of, mean_of, numbered, outcome
+from editbench.stats.comparison import TIE_DIGITS, Difference, corrected, mean_difference
+from editbench.stats.outcomes import SCORED, Outcome, RunRecords, group_of, numbered
+from editbench.stats.summary import Mean, mean_of
 
 ControlKind = Literal[
     "again",  # the run's own edit once more, judged alone
@@ -55,11 +55,38 @@ class Repeats:
     """What came of asking several times (`--repeats`)."""
 
     num_pairs: int
-    """Pairs with two readable replies or more."""
+    """Edits that were asked about several times."""
+    num_several: int
+    """Of these, edits with two complete repeats or more."""
     num_same: int
-    """Of these, pairs whose readable replies all give the same value."""
-    spread: float
-    """Of one reply about its pair's mean: the root of the mean of the pairs' sample variances."""
+    """Of `num_several`, edits whose complete repeats all give the same value."""
+    spread: float | None
+    """Of one repeat about its edit's mean: the root of the mean of the sample variances; None of no edit."""
+    num_short: int
+    """Edits that have a value though some of their repeats failed."""
+    num_below_quorum: int
+    """Edits without a value since more than half of their repeats failed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Distribution:
+    """The numbers that a judge gives, values or one dimension."""
+
+    scale: tuple[float, float] | None
+    """Lowest and highest that there can be; None: not known."""
+    num_values: int
+    num_distinct: int
+    """Different ones, rounded to four decimals as all counts here."""
+    commonest: float | None
+    """The one given most often; None when there is none."""
+    num_commonest: int
+    num_at_top: int
+    """At the top of the scale."""
+    share_tied: float | None
+    """The share of pairs of edits that the judge can't put in order, for they have one value; None below two."""
+    histogram: tuple[int, ...]
+    """In ten equal steps of the scale, the last with its upper end; of a scale that is not known from the lowest to the
+    highest number."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,24 +94,17 @@ class Health:
     """A judge on one run."""
 
     num_asked: int
-    """Edits that the judge replied to."""
+    """Replies of the judge, over all calls, repeats and tries."""
     num_readable: int
-    """Of these, replies that are a value."""
-    num_distinct: int
-    """Different values among them."""
-    commonest: float | None
-    """The value given most often; None when there is none."""
-    num_commonest: int
-    num_at_top: int
-    """Values at the scale's top."""
-    share_tied: float | None
-    """The share of pairs of edits that the judge can't put in order, for they have one value; None below two."""
-    histogram: tuple[int, ...]
-    """Values in ten equal steps of the scale, the last with its upper end."""
+    """Of these, replies with readings."""
+    values: Distribution
+    """Of the pairs' values."""
+    dimensions: Mapping[str, Distribution]
+    """Of the readings, by dimension."""
     batch_sizes: Mapping[int, int]
-    """How many edits were judged in batches of each size."""
+    """How many questions were answered in batches of each size."""
     repeats: Repeats | None
-    """None when no pair was asked twice."""
+    """None when no edit was asked about twice."""
     controls: tuple[Control, ...]
     """Those that were judged; none until `score.py --controls`."""
     num_sampled: int
@@ -98,39 +118,53 @@ def control_id(pair_id: str, kind: ControlKind) -> str:
 
 def examine(run: RunRecords) -> Health:
     """How the judge of this run does; deterministic."""
-    replied = [run.scores[pair.pair_id] for pair in run.pairs if pair.pair_id in run.scores]
-    replied = [score for score in replied if score.reply is not None]
-    ends = [outcome(run, pair.pair_id) for pair in run.pairs]
-    values = [end.value for end in ends if end.value is not None]
-    counts = Counter(values)
-    commonest, num_commonest = counts.most_common(1)[0] if counts else (None, 0)
-    ways = len(values) * (len(values) - 1)
-    low, high = run.scale
-    steps = Counter(min(9, int(10 * (value - low) / (high - low))) for value in values)
+    answers = [answer for score in run.scores.values() for answer in score.answers]
+    ends = list(run.outcomes.values())
     return Health(
-        num_asked=len(replied),
-        num_readable=len(values),
-        num_distinct=len(counts),
-        commonest=commonest,
-        num_commonest=num_commonest,
-        num_at_top=counts[high],
-        share_tied=sum(n * (n - 1) for n in counts.values()) / ways if ways else None,
-        histogram=tuple(steps[step] for step in range(10)),
-        batch_sizes=dict(sorted(Counter(score.batch_size for score in replied if score.batch_size).items())),
-        repeats=_repeats([[value for value in score.values if value is not None] for score in replied]),
+        num_asked=sum(answer.reply is not None for answer in answers),
+        num_readable=sum(answer.failure is None for answer in answers),
+        values=_distribution([end.value for end in ends], run.scale),
+        dimensions={
+            name: _distribution([end.dimensions.get(name) for end in ends], ends_of)
+            for name, ends_of in run.dimensions.items()
+        },
+        batch_sizes=dict(sorted(Counter(answer.batch_size for answer in answers if answer.batch_size).items())),
+        repeats=_repeats([one for end in ends for one in end.tries or (end,) if one.num_repeats > 1]),
         controls=_controls(run),
         num_sampled=len({_made_of(pair) for pair in run.controls.pairs}) if run.controls else 0,
     )
 
 
-def _repeats(values: Sequence[Sequence[float]]) -> Repeats | None:
-    several = [of_pair for of_pair in values if len(of_pair) > 1]
-    if not several:
+def _distribution(numbers: Sequence[float | None], scale: tuple[float, float] | None) -> Distribution:
+    values = [round(number, TIE_DIGITS) for number in numbers if number is not None]
+    counts = Counter(values)
+    commonest, num_commonest = counts.most_common(1)[0] if counts else (None, 0)
+    ways = len(values) * (len(values) - 1)
+    low, high = scale or (min(values, default=0.0), max(values, default=0.0))
+    steps = Counter(max(0, min(9, int(10 * (value - low) / (high - low)))) if high > low else 0 for value in values)
+    return Distribution(
+        scale=scale,
+        num_values=len(values),
+        num_distinct=len(counts),
+        commonest=commonest,
+        num_commonest=num_commonest,
+        num_at_top=counts[high] if scale else 0,
+        share_tied=sum(n * (n - 1) for n in counts.values()) / ways if ways else None,
+        histogram=tuple(steps[step] for step in range(10)),
+    )
+
+
+def _repeats(ends: Sequence[Outcome]) -> Repeats | None:
+    if not ends:
         return None
+    spreads = [end.repeat_spread for end in ends if end.repeat_spread is not None]
     return Repeats(
-        num_pairs=len(several),
-        num_same=sum(len(set(of_pair)) == 1 for of_pair in several),
-        spread=math.sqrt(math.fsum(statistics.variance(of_pair) for of_pair in several) / len(several)),
+        num_pairs=len(ends),
+        num_several=len(spreads),
+        num_same=spreads.count(0),
+        spread=math.sqrt(math.fsum(spread**2 for spread in spreads) / len(spreads)) if spreads else None,
+        num_short=sum(end.status == SCORED and end.num_complete < end.num_repeats for end in ends),
+        num_below_quorum=sum(end.status != SCORED and end.num_complete > 0 for end in ends),
     )
 
 
@@ -143,23 +177,21 @@ def _controls(run: RunRecords) -> tuple[Control, ...]:
     if run.controls is None:
         return ()
     found = [control for kind in CONTROLS if (control := _control(run, run.controls, kind)) is not None]
-    tested = holm([control.difference.p_value for control in found])
-    return tuple(
-        replace(control, difference=replace(control.difference, p_corrected=p))
-        for control, p in zip(found, tested, strict=True)
-    )
+    tested = corrected([control.difference for control in found])
+    return tuple(replace(control, difference=one) for control, one in zip(found, tested, strict=True))
 
 
 def _control(run: RunRecords, controls: RunRecords, kind: ControlKind) -> Control | None:
     pairs = [pair for pair in controls.pairs if pair.pair_id == control_id(_made_of(pair), kind)]
-    if not any(outcome(controls, pair.pair_id).value is not None for pair in pairs):
+    if all(controls.outcomes[pair.pair_id].value is None for pair in pairs):
         return None
     against = _AGAINST[kind]
     rows: list[tuple[float, float, str]] = []
     for pair in pairs:
         own = _made_of(pair)
-        value = outcome(controls, pair.pair_id).value
-        other = (outcome(run, own) if against is None else outcome(controls, control_id(own, against))).value
+        value = controls.outcomes[pair.pair_id].value
+        held = run.outcomes.get(own) if against is None else controls.outcomes.get(control_id(own, against))
+        other = held and held.value
         if value is not None and other is not None:
             rows.append((value, other, group_of(pair)))
     expected_higher = kind in ("again", "right", "words")
@@ -174,7 +206,12 @@ def _control(run: RunRecords, controls: RunRecords, kind: ControlKind) -> Contro
 
 
 def _difference(rows: Sequence[tuple[float, float, str]]) -> Difference:
-    return difference([low for _, low, _ in rows], [high for high, _, _ in rows], [group for _, _, group in rows])
+    return mean_difference(
+        [low for _, low, _ in rows],
+        [high for high, _, _ in rows],
+        [group for _, _, group in rows],
+        num_tests=len(CONTROLS),
+    )
 
 
 def findings(health: Health, run: Path) -> list[str]:
@@ -203,7 +240,8 @@ def _sentence(control: Control) -> str:
         return f"{telling.what}: too few to say {pairs}."
     if found.shown:
         return f"{(telling.above if found.mean > 0 else telling.below).format(size=f'{abs(found.mean):.2f}')} {pairs}."
-    could = "" if found.smallest_shown is None else f", where {found.smallest_shown:.2f} could have been shown"
+    least = found.minimum_detectable_difference
+    could = "" if least is None else f", where {least:.2f} could have been shown"
     size = f"{found.mean:+.2f}".replace("-", "−")
     return f"{telling.what}: {telling.open} is not shown; the difference is {size}{could} {pairs}."
 

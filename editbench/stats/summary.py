@@ -5,79 +5,37 @@ import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
-
-from editbench.records import CATEGORIES, FAILURES, Category, Edit, Pair, Score
-from editbench.stats.intervals import MIN_GROUPS, TOO_FEW, Interval, bootstrap_interval, mean_interval, sum_up
-
-SCORED = "scored"
-FAILED: tuple[str, ...] = ("edit failed", "edit refused", *FAILURES)
-"""The ways to end without a value; each counts at the scale's bottom in `mean_failures_as_low`."""
-WAITING: tuple[str, ...] = ("not scored", "pending")
-"""Not failures: edited but not scored yet, and not edited yet."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunRecords:
-    """A run directory's records, as plain data."""
-
-    name: str
-    """What the report calls it: `run`; with several score files `run · score_file`."""
-    run: str
-    """The run directory's name, or its path where two runs of a report share the name."""
-    score_file: str | None
-    """Name of the file under `scores/`, without ending; None when the run has none."""
-    root: Path
-    """The run directory; every image path stands below it."""
-    pairs: tuple[Pair, ...]
-    """Everything selected, in benchmark order."""
-    sources: Mapping[str, str]
-    """Path of the source image below the root, by pair id."""
-    edits: Mapping[str, Edit]
-    """By pair id; one that is missing is pending."""
-    scores: Mapping[str, Score]
-    """By pair id; one that is missing is not scored yet."""
-    settings: Mapping[str, str]
-    """A few lines to show: benchmark, editor, judge, rubric, language, seed."""
-    scale: tuple[float, float] = (0.0, 10.0)
-    """The rubric's lowest and highest value."""
-    controls: "RunRecords | None" = None
-    """The same judge's scores of edits whose worth is known, made from this run's pairs; None when there are none."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
-    """How a pair ended: a value, or the kind of failure and its reason."""
-
-    status: str
-    """`scored`, one of `FAILED` or one of `WAITING`."""
-    value: float | None = None
-    """On the run's scale; None unless scored."""
-    reason: str | None = None
-    """The failure in a sentence, where there is one."""
+from editbench.records import Pair
+from editbench.rubrics.headlines import Headline, compute, select
+from editbench.stats.intervals import Interval, Range, headline_interval
+from editbench.stats.outcomes import FAILED, NO_EDIT, SCORED, WAITING, Outcome, RunRecords
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mean:
-    """A mean over pairs with everything that it is over."""
+    """A mean over pairs with everything that it is over; several tries of a pair are one pair."""
 
     mean: float | None
     """Of the scored pairs only; None when there is none, never NaN."""
     num_scored: int
     num_pairs: int
     num_edited: int
-    """Pairs with an edited image."""
+    """Pairs with an edited image in at least one try."""
     num_failed: Mapping[str, int]
     """By kind, every kind of `FAILED`; with `num_scored`, `num_not_scored` and `num_pending` it adds up to all."""
     num_not_scored: int
     num_pending: int
+    num_partial: int
+    """Scored pairs some of whose replies or tries failed."""
     interval: Interval | None
     interval_note: str | None
     """Why there is no interval, such as `too few`; None when there is one."""
+    range: Range | None
+    """Lowest and highest value of the scored pairs; None when there is none."""
     mean_failures_as_low: float | None
-    """The lower bound: every failure counted at the scale's bottom; None when nothing was scored or failed."""
+    """The lower bound: every failure counted at the lowest, pairs that wait left out; None when nothing was scored or
+    failed, and where the scale is not known."""
 
     @property
     def total_failed(self) -> int:
@@ -86,16 +44,54 @@ class Mean:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class HeadlineValue:
+    """One of the benchmark's own numbers for a run."""
+
+    name: str
+    value: float | None
+    """None where nothing was scored, or a group that it needs has no number."""
+    scale: tuple[float, float] | None
+    """Lowest and highest that it can be; None: not known."""
+    num_scored: int
+    """Pairs that the value is over."""
+    num_pairs: int
+    """Pairs that it is meant to be over."""
+    num_without_edit: int
+    """Of `num_scored`, pairs without an edit, which the official formula counts as such."""
+    interval: Interval | None
+    interval_note: str | None
+    """Why there is no interval; None when there is one."""
+    value_failures_as_low: float | None
+    """The same number with every failure at its dimension's lowest, pairs that wait left out."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tries:
+    """What several tries of each pair say: they are no further pairs."""
+
+    num_tries: int
+    """Of each pair."""
+    spread: float | None
+    """Of one try about its pair's mean: the root of the mean of the pairs' sample variances; None without two tries."""
+    num_pairs_spread: int
+    """Pairs with two scored tries or more, which `spread` is over."""
+    best_mean: float | None
+    """Mean over pairs of the best of the tries that were scored: not what an editor gives in one try."""
+    num_pairs_best: int
+    """Pairs that `best_mean` is over."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Cost:
     """What a stage took, seconds on one device."""
 
     median_s: float | None
-    """Median over the pairs that have a duration."""
+    """Median over the edits, or scored edits, that have a duration."""
     mean_s: float | None
-    """Sum of the durations over the number of pairs that have one, failed ones too: they cost as much."""
+    """Sum of the durations over the number that have one, failed ones too: they cost as much."""
     num_timed: int
     devices: Mapping[str, int]
-    """How many pairs each kind of device did."""
+    """How many each kind of device did."""
 
     @property
     def unit(self) -> str:
@@ -108,32 +104,43 @@ class Summary:
     """A run in numbers."""
 
     name: str
+    headlines: tuple[HeadlineValue, ...]
+    """The benchmark's own numbers; the first decides verdicts."""
     overall: Mean
-    """The item mean: every scored pair weighs the same."""
-    categories: Mapping[Category, Mean]
-    """All of `CATEGORIES`, also those without pairs."""
-    category_mean: float | None
-    """The official mean: the unweighted mean of the category means; None when no category has one."""
-    category_interval: Interval | None
-    """Of `category_mean`."""
-    category_interval_note: str | None
-    """Why there is none; None when there is one."""
-    category_mean_failures_as_low: float | None
-    """The unweighted mean of the categories' lower bounds."""
-    num_categories_scored: int
-    """Categories that `category_mean` is over."""
-    num_categories: int
-    """Categories that have pairs."""
+    """The item mean of the pairs' value: every scored pair weighs the same."""
+    categories: Mapping[str, Mean]
+    """In the benchmark's order, also those of the rubric without pairs."""
+    category_groups: Mapping[str, tuple[str, ...]]
+    """Names of the categories by the name of their group, `""` for those without one."""
+    dimensions: Mapping[str, Mean]
+    """Each over the pairs that were asked for it."""
+    dimension_scales: Mapping[str, tuple[float, float] | None]
+    """Lowest and highest reading; None: not known."""
+    languages: Mapping[str, Mean]
+    """In order of appearance."""
+    failures: Mapping[str, Mapping[str, int]]
+    """Replies without readings, by the judge's call and kind."""
+    num_replies: Mapping[str, int]
+    """Replies by call, with and without readings."""
+    num_retried: int
+    """Pairs of which a call was answered several times (`--repeats`)."""
+    tries: Tries | None
+    """None: one try a pair."""
+    models: Mapping[str, int]
+    """Replies by the model that answered, in a server's own words; empty where none says."""
     editing: Cost
     scoring: Cost
     flags: Mapping[str, int]
-    """How many edits bear each flag: `unchanged`, `constant`, `resized` and whatever else stands in the records."""
-    scale: tuple[float, float]
+    """How many edits have each flag: `unchanged`, `constant`, `resized` and whatever else stands in the records."""
+    scale: tuple[float, float] | None
+    """Of a pair's value; None: not known."""
+    num_waiting: int
+    """Pairs of which an edit or a score of at least one try is still to be made."""
 
     @property
     def complete(self) -> bool:
         """Whether nothing is waiting to be edited or scored."""
-        return not self.overall.num_pending and not self.overall.num_not_scored
+        return not self.num_waiting
 
     @property
     def state(self) -> str:
@@ -144,131 +151,133 @@ class Summary:
         return f"part of a run: {o.num_edited} of {o.num_pairs} edited, {o.num_scored} scored"
 
 
-def numbered(num: int, noun: str) -> str:
-    """`1 pair`, `12 pairs`, `1,200 pairs`."""
-    return f"{num:,} {noun}{'' if num == 1 else 's'}"
-
-
-def outcome(run: RunRecords, pair_id: str) -> Outcome:
-    """How one pair of a run ended; a score of another image than the edit's, or off the scale, is no score."""
-    edit, score = run.edits.get(pair_id), run.scores.get(pair_id)
-    if edit is None:
-        return Outcome(status="pending")
-    if edit.image is None:
-        status = "edit refused" if "refused" in edit.flags else "edit failed"
-        return Outcome(status=status, reason=edit.error or "the record names no image")
-    if score is None:
-        return Outcome(status="not scored")
-    if score.edit_sha256 and edit.sha256 and score.edit_sha256 != edit.sha256:
-        return Outcome(status="not scored", reason="the score is of an earlier image")
-    if score.value is None:
-        return Outcome(status=score.failure if score.failure in FAILURES else "error", reason=score.detail)
-    low, high = run.scale
-    if not low <= score.value <= high:  # NaN too: it fails both comparisons
-        return Outcome(status="out of range", reason=f"{score.value} is not from {low:g} to {high:g}")
-    return Outcome(status=SCORED, value=float(score.value))
-
-
-def group_of(pair: Pair) -> str:
-    """The source that a pair shares with others: pairs of one source are one draw."""
-    return pair.source_group or pair.source_sha256
-
-
 def summarize(run: RunRecords) -> Summary:
     """Everything that the report says of a run in numbers; deterministic."""
-    by_category: dict[Category, list[Pair]] = {category: [] for category in CATEGORIES}
+    by_category: dict[str, list[Pair]] = {category: [] for category in run.categories}
+    by_language: dict[str, list[Pair]] = {}
+    by_dimension: dict[str, list[Pair]] = {name: [] for name in run.dimensions}
     for pair in run.pairs:
         by_category[pair.category].append(pair)
-    categories: dict[Category, Mean] = {name: mean_of(run, pairs) for name, pairs in by_category.items()}
-    means = [mean.mean for mean in categories.values() if mean.mean is not None]
-    bounds = [mean.mean_failures_as_low for mean in categories.values() if mean.mean_failures_as_low is not None]
-    interval, note = _category_interval(run)
-    edits = [run.edits[pair.pair_id] for pair in run.pairs if pair.pair_id in run.edits]
-    scores = [run.scores[pair.pair_id] for pair in run.pairs if pair.pair_id in run.scores]
+        by_language.setdefault(pair.language, []).append(pair)
+        for name in run.outcomes[pair.pair_id].dimension_status:
+            by_dimension[name].append(pair)
+    edits, scores = list(run.edits.values()), list(run.scores.values())
+    answers = [answer for score in scores for answer in score.answers]
     flags = Counter({"unchanged": 0, "constant": 0, "resized": 0})
     flags.update(flag for edit in edits for flag in edit.flags if edit.image is not None)
+    failures: dict[str, Counter[str]] = {answer.call: Counter() for answer in answers}
+    for answer in answers:
+        failures[answer.call].update([answer.failure] if answer.failure else [])
     return Summary(
         name=run.name,
+        headlines=tuple(headline_value(run, headline) for headline in run.headlines),
         overall=mean_of(run, run.pairs),
-        categories=categories,
-        category_mean=math.fsum(means) / len(means) if means else None,
-        category_interval=interval,
-        category_interval_note=note,
-        category_mean_failures_as_low=math.fsum(bounds) / len(bounds) if bounds else None,
-        num_categories_scored=len(means),
-        num_categories=sum(mean.num_pairs > 0 for mean in categories.values()),
+        categories={name: mean_of(run, pairs) for name, pairs in by_category.items()},
+        category_groups=run.category_groups,
+        dimensions={name: mean_of(run, pairs, name) for name, pairs in by_dimension.items()},
+        dimension_scales=run.dimensions,
+        languages={name: mean_of(run, pairs) for name, pairs in by_language.items()},
+        failures={call: dict(kinds) for call, kinds in failures.items()},
+        num_replies=dict(Counter(answer.call for answer in answers)),
+        num_retried=len({score.pair_id for score in scores if any(answer.repeat for answer in score.answers)}),
+        tries=_tries(run),
+        models=dict(Counter(answer.model for answer in answers if answer.model).most_common()),
         editing=_cost([(edit.duration_s, edit.device) for edit in edits]),
-        scoring=_cost([(score.duration_s, score.device) for score in scores]),
+        scoring=_cost([(_duration([answer.duration_s for answer in one.answers]), one.device) for one in scores]),
         flags=dict(flags),
         scale=run.scale,
+        num_waiting=sum(end.waits for end in run.outcomes.values()),
     )
 
 
-def mean_of(run: RunRecords, pairs: Sequence[Pair]) -> Mean:
-    """The mean of some pairs of a run.
+def mean_of(run: RunRecords, pairs: Sequence[Pair], dimension: str | None = None) -> Mean:
+    """The mean of some pairs of a run, of their value or of one dimension that all of them were asked for.
 
-    The lower bound is (sum of values + failures × scale's bottom) / (scored + failed). Every value is at least the
-    bottom, so turning one into a failure can't raise it: the worst-case bound for missing data of Manski, Partial
-    Identification of Probability Distributions (2003), chapter 1. Pairs that wait are in neither mean.
+    The lower bound is the mean with each failure at its lowest. Every reading is at least the lowest, so turning one
+    into a failure can't raise it: the worst-case bound for missing data of Manski, Partial Identification of
+    Probability Distributions (2003), chapter 1. Pairs that wait are in neither mean.
     """
-    outcomes = [outcome(run, pair.pair_id) for pair in pairs]
-    scored = [(end.value, pair) for end, pair in zip(outcomes, pairs, strict=True) if end.value is not None]
-    values = [value for value, _ in scored]
-    count = Counter(end.status for end in outcomes)
-    failed = {kind: count[kind] for kind in FAILED}
-    num_tried = len(values) + sum(failed.values())
-    total = math.fsum(values)
-    groups = [group_of(pair) for _, pair in scored]
-    interval = mean_interval(values, groups)
-    note = None
-    if interval is None:
-        note = TOO_FEW if len(set(groups)) < MIN_GROUPS else "all scores are equal"
+    ends = [run.outcomes[pair.pair_id] for pair in pairs]
+    rows = [(pair, {"mean": _number(end, dimension)}) for pair, end in zip(pairs, ends, strict=True)]
+    values = [number for _, row in rows if (number := row["mean"]) is not None]
+    count = Counter(end.status if dimension is None else end.dimension_status[dimension] for end in ends)
+    headline = Headline(name="mean", scale=_scale(run, dimension), values=("mean",))
+    interval, note = headline_interval(headline, rows)
+    low = [_low(end, dimension) for end in ends if end.status in FAILED or end.status == SCORED]
+    known = [number for number in low if number is not None]
     return Mean(
-        mean=total / len(values) if values else None,
+        mean=math.fsum(values) / len(values) if values else None,
         num_scored=len(values),
         num_pairs=len(pairs),
-        num_edited=sum(pair.pair_id in run.edits and run.edits[pair.pair_id].image is not None for pair in pairs),
-        num_failed=failed,
+        num_edited=sum(any(_has_image(run, pair, number) for number in range(run.num_tries)) for pair in pairs),
+        num_failed={kind: count[kind] for kind in FAILED},
         num_not_scored=count["not scored"],
         num_pending=count["pending"],
+        num_partial=sum(end.is_partial for end in ends),
         interval=interval,
         interval_note=note,
-        mean_failures_as_low=(total + sum(failed.values()) * run.scale[0]) / num_tried if num_tried else None,
+        range=Range(low=min(values), high=max(values)) if values else None,
+        mean_failures_as_low=math.fsum(known) / len(known) if low and len(known) == len(low) else None,
     )
 
 
-def _category_interval(run: RunRecords) -> tuple[Interval | None, str | None]:
-    """The interval of the unweighted category mean, and why there is none.
+def headline_value(run: RunRecords, headline: Headline) -> HeadlineValue:
+    """A headline of a run, with its interval and its lower bound."""
+    meant = [pair for pair in run.pairs if headline.where is None or headline.where(pair)]
+    rows = [(pair, run.outcomes[pair.pair_id].row) for pair in meant]
+    low = [(pair, end.low_row) for pair in meant if (end := run.outcomes[pair.pair_id]).status not in WAITING]
+    counted = {pair.pair_id for pair, _, _ in select(headline, rows)}
+    interval, note = headline_interval(headline, rows)
+    return HeadlineValue(
+        name=headline.name,
+        value=compute(headline, rows),
+        scale=headline.scale if all(math.isfinite(end) for end in headline.scale) else None,
+        num_scored=len(counted),
+        num_pairs=len(meant),
+        num_without_edit=sum(run.outcomes[name].status in NO_EDIT for name in counted),
+        interval=interval,
+        interval_note=note,
+        value_failures_as_low=compute(headline, low) if run.scale else None,
+    )
 
-    Whole sources are drawn, as for the item mean; a category that a draw misses altogether, one draw in thousands
-    at `MIN_GROUPS` sources, is left out of that draw's mean.
-    """
-    scored = [(outcome(run, pair.pair_id).value, pair) for pair in run.pairs]
-    found = [(value, pair.category, group_of(pair)) for value, pair in scored if value is not None]
-    names = sorted({category for _, category, _ in found})
-    if not names or any(len({g for _, c, g in found if c == name}) < MIN_GROUPS for name in names):
-        return None, TOO_FEW
-    if len({value for value, _, _ in found}) == 1:
-        return None, "all scores are equal"
-    groups = sorted({group for _, _, group in found})
-    place = {group: index for index, group in enumerate(groups)}
-    columns: list[np.ndarray] = []
-    for name in names:
-        of_it = [(value, group) for value, category, group in found if category == name]
-        by_group = sum_up([value for value, _ in of_it], [group for _, group in of_it])
-        at = [place[group] for group in dict.fromkeys(group for _, group in of_it)]
-        for column in (by_group.sums, by_group.sizes):
-            spread = np.zeros(len(groups))
-            spread[at] = column
-            columns.append(spread)
 
-    def mean_of_means(*drawn: np.ndarray, axis: int = -1) -> np.ndarray:
-        sums, sizes = (np.stack([column.sum(axis=axis) for column in drawn[start::2]]) for start in (0, 1))
-        present = sizes > 0
-        return np.divide(sums, sizes, out=np.zeros_like(sums), where=present).sum(axis=0) / present.sum(axis=0)
+def _number(end: Outcome, dimension: str | None) -> float | None:
+    return end.value if dimension is None else end.dimensions.get(dimension)
 
-    interval = bootstrap_interval(columns, mean_of_means, of_sums=True)
-    return interval, None if interval else "not defined in some draws"
+
+def _low(end: Outcome, dimension: str | None) -> float | None:
+    return end.low_values.get("value") if dimension is None else end.low_dimensions.get(dimension)
+
+
+def _scale(run: RunRecords, dimension: str | None) -> tuple[float, float]:
+    found = run.scale if dimension is None else run.dimensions.get(dimension)
+    return found or (-math.inf, math.inf)
+
+
+def _has_image(run: RunRecords, pair: Pair, number: int) -> bool:
+    edit = run.edits.get((pair.pair_id, number))
+    return edit is not None and edit.image is not None
+
+
+def _tries(run: RunRecords) -> Tries | None:
+    if run.num_tries == 1:
+        return None
+    ends = list(run.outcomes.values())
+    spreads = [end.spread for end in ends if end.spread is not None]
+    bests = [end.best for end in ends if end.best is not None]
+    return Tries(
+        num_tries=run.num_tries,
+        spread=math.sqrt(math.fsum(spread**2 for spread in spreads) / len(spreads)) if spreads else None,
+        num_pairs_spread=len(spreads),
+        best_mean=math.fsum(bests) / len(bests) if bests else None,
+        num_pairs_best=len(bests),
+    )
+
+
+def _duration(durations: Sequence[float | None]) -> float | None:
+    """Of all calls of one edit together."""
+    known = [duration for duration in durations if duration is not None]
+    return math.fsum(known) if known else None
 
 
 def _cost(taken: Sequence[tuple[float | None, str]]) -> Cost:
