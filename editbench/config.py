@@ -13,9 +13,11 @@ from editbench.errors import UsageError
 from editbench.judges import Judge, QwenVL
 from editbench.models.checkpoints import locate
 from editbench.process.redaction import secret_settings
-from editbench.records import Category, Language
-from editbench.rubrics.rubric import RUBRICS, JudgeSees
+from editbench.records import Language
+from editbench.rubrics import FiveAspects, Rubric
 from editbench.run.run_dir import file_stem
+
+Plugin = Editor | Judge | Rubric
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +32,7 @@ class Config:
     """The run directory; report.py takes several. None: runs/<benchmark's name>."""
     limit: int | None = None
     """Only the first N pairs of each category. Changes neither, only how many."""
-    categories: tuple[Category, ...] = ()
+    categories: tuple[str, ...] = ()
     """Only these. Changes neither, only how many."""
     language: Language = "en"
     """Which of the benchmark's languages the editor and the judge read. Changes edits and scores."""
@@ -39,19 +41,18 @@ class Config:
     editor: Editor = field(default_factory=QwenImageEdit)
     """What makes the edits: Diffusers, QwenImageEdit, Saved, Unchanged or a class by its import path. Changes edits."""
     judge: Judge = field(default_factory=QwenVL)
-    """What scores them: QwenVL, Server or a class by its import path. Changes scores."""
-    rubric: str = "aspects-1"
-    """The question to the judge and how its answer is read. Changes scores."""
-    judge_sees: JudgeSees = "all"
-    """Instruction, source, edit and rationale, or only instruction and edit. Changes scores."""
+    """What answers the rubric's questions: QwenVL, Server or a class by its import path. Changes scores."""
+    rubric: Rubric = field(default_factory=FiveAspects)
+    """The questions to the judge and how its replies become numbers: FiveAspects, Brief or a class by its import path.
+    Changes scores."""
     repeats: int = 1
-    """Replies a pair; more than one are drawn at random, and the value is their mean. Changes scores."""
+    """Replies to each question; more than one are drawn at random, and the value is their mean. Changes scores."""
     expected: bool = False
-    """No reply, but the mean of the rubric's digits under the judge's probabilities. Changes scores."""
+    """No reply, but the mean of a question's digits under the judge's probabilities. Changes scores."""
     scores: str | None = None
     """Name of the file under scores/; none: the judge's, with `-expected` where that is asked. Changes neither."""
     batch_size: int | None = None
-    """Pairs that the judge answers at once; none: by free memory. Changes a reply only as rounding can."""
+    """Questions that the judge answers at once; none: by free memory. Changes a reply only as rounding can."""
     controls: int = 0
     """How many pairs' controls are judged after the edits; `--controls` alone: 24. Changes neither."""
     max_failures: int | None = None
@@ -76,7 +77,7 @@ class Config:
         """Refuse what can't be meant.
 
         Raises:
-            UsageError: a number out of range, a rubric that does not exist, or a key among the settings.
+            UsageError: a number out of range, or a key among the settings.
         """
         checks = (("limit", 1), ("batch_size", 1), ("repeats", 1), ("controls", 0), ("max_failures", 0), ("seed", 0))
         for name, lowest in checks:
@@ -92,14 +93,9 @@ class Config:
             raise UsageError(f"--export {self.export}: its ending must be .csv or .parquet")
         if form == ".parquet" and find_spec("pyarrow") is None:
             raise UsageError(f"--export {self.export}: pyarrow is missing: pip install -e '.[parquet]'; or give a .csv")
-        if self.rubric not in RUBRICS:
-            raise UsageError(f"--rubric {self.rubric}: no such rubric; there are {', '.join(RUBRICS)}")
-        if self.expected and not RUBRICS[self.rubric].digits:
-            fit = ", ".join(name for name, rubric in RUBRICS.items() if rubric.digits)
-            raise UsageError(f"--expected: {self.rubric} does not ask for one digit; --rubric: {fit}")
         if self.expected and self.repeats > 1:
             raise UsageError("--expected and --repeats: an expected score has no draws to repeat")
-        for plugin in (self.editor, self.judge):
+        for plugin in (self.editor, self.judge, self.rubric):
             if secret := list(secret_settings(settings(plugin)["init_args"])):
                 raise UsageError(
                     f"{type(plugin).__qualname__}: {', '.join(secret)} would put a key into the run's config.yaml; "
@@ -129,11 +125,11 @@ class Config:
         return self.run_dir[0] if self.run_dir else Path("runs") / name
 
 
-def settings(plugin: Editor | Judge) -> dict[str, Any]:
-    """What `--editor` or `--judge` was resolved to: `{"class_path": …, "init_args": {…}}`, plain data.
+def settings(plugin: Plugin) -> dict[str, Any]:
+    """What `--editor`, `--judge` or `--rubric` was resolved to: `{"class_path": …, "init_args": {…}}`, plain data.
 
     Raises:
-        UsageError: the class is not a dataclass, so its settings can't be told.
+        UsageError: the class is not a dataclass, so its settings are unknown.
     """
     kind = type(plugin)
     if not dataclasses.is_dataclass(plugin):
@@ -146,7 +142,7 @@ def settings(plugin: Editor | Judge) -> dict[str, Any]:
     return {"class_path": f"{public}.{kind.__qualname__}", "init_args": init_args}
 
 
-def deciding(plugin: Editor | Judge) -> dict[str, Any]:
+def deciding(plugin: Plugin) -> dict[str, Any]:
     """The settings that decide the result: all but the neutral ones."""
     every = settings(plugin)
     kept = {name: value for name, value in every["init_args"].items() if name not in plugin.neutral}
@@ -172,7 +168,7 @@ def to_yaml(config: Config) -> str:
     row: dict[str, Any] = {}
     for item in dataclasses.fields(config):
         value = getattr(config, item.name)
-        if isinstance(value, Editor | Judge):
+        if isinstance(value, Editor | Judge | Rubric):
             value = settings(value)
         elif isinstance(value, Path):
             value = str(value)

@@ -11,12 +11,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from editbench import editors, judges
-from editbench.benchmark import parse_category
+from editbench import editors, judges, rubrics
 from editbench.config import Config
 from editbench.editors import Editor
 from editbench.errors import UsageError
 from editbench.judges import Judge
+from editbench.rubrics import Rubric
 
 _NUM_CONTROLS = "24"  # of as many pairs a difference of about 0.6 standard deviations can be shown
 _SHIPPED = Path(__file__).parents[1] / "configs"
@@ -68,14 +68,18 @@ def _hint(message: str) -> str:
     if "No module named" in message:
         return "\n  A class of your own is looked for beside the scripts and on PYTHONPATH."
     unknown = re.search(r"(?:arguments: --|Option '|path string: )(?:[\w.]+\.)?(\w+)", message)
-    kinds = (*_shipped_kinds(editors, Editor), *_shipped_kinds(judges, Judge))
+    kinds = [
+        kind
+        for package, base in ((editors, Editor), (judges, Judge), (rubrics, Rubric))
+        for kind in _shipped_kinds(package, base)
+    ]
     names = [item.name for kind in (Config, *kinds) for item in dataclasses.fields(kind)]
     near = difflib.get_close_matches(unknown[1], [*names, *(kind.__name__ for kind in kinds)], n=1) if unknown else []
     return f"\n  Is {near[0]} meant? --help tells all." if near else "\n  --help tells all."
 
 
 def _shipped_kinds(package: ModuleType, kind: type) -> list[Any]:
-    """The editors or the judges that come with the package."""
+    """The editors, judges or rubrics that come with the package."""
     exported = [getattr(package, name) for name in package.__all__]
     return [one for one in exported if isinstance(one, type) and issubclass(one, kind) and one is not kind]
 
@@ -100,7 +104,7 @@ def _spell_out(args: Sequence[str]) -> list[str]:
     configuration's name becomes its path.
 
     Raises:
-        UsageError: a category or a configuration that does not exist.
+        UsageError: a configuration that does not exist.
     """
     rest = [piece for arg in args for piece in (arg.split("=", 1) if _SHORT.match(arg) else (arg,))]
     spelt: list[str] = []
@@ -117,11 +121,7 @@ def _spell_out(args: Sequence[str]) -> list[str]:
 
 
 def _categories(values: list[str]) -> str:
-    names = [name.strip(" '\"[]") for value in values for name in value.split(",")]
-    try:
-        return json.dumps([parse_category(name) for name in names])
-    except ValueError as error:
-        raise UsageError(f"--categories: {error}") from error
+    return json.dumps([name.strip(" '\"[]") for value in values for name in value.split(",")], ensure_ascii=False)
 
 
 def _alone(meant: str) -> Callable[[list[str]], str]:
@@ -158,6 +158,7 @@ _SHORT_OPTIONS: dict[str, Callable[[list[str]], str]] = {
     "--controls": _alone(_NUM_CONTROLS),
     "--editor.help": _named(editors, Editor),
     "--judge.help": _named(judges, Judge),
+    "--rubric.help": _named(rubrics, Rubric),
     **dict.fromkeys(_FLAGS, _alone("true")),
 }
 _SHORT = re.compile(rf"({'|'.join(map(re.escape, _SHORT_OPTIONS))})=")

@@ -1,7 +1,7 @@
 """Judges: each is shown an edit and asked for a number."""
 
-from editbench.judges.judge import Judge, Reply
+from editbench.judges.judge import Judge, Message, Reply
 from editbench.judges.qwen_vl import QwenVL
 from editbench.judges.server import Server
 
-__all__ = ["Judge", "QwenVL", "Reply", "Server"]
+__all__ = ["Judge", "Message", "QwenVL", "Reply", "Server"]

@@ -1,16 +1,45 @@
 """What a judge is to the harness."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from editbench.process.world import World
 from editbench.records import Failure
-from editbench.rubrics.rubric import Question
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 Way = Literal["samples", "probabilities"]
 """Ways to answer beside the one reply, named by the method."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Message:
+    """One call of the judge: a system text, then texts and pictures of one user turn in their order."""
+
+    content: "tuple[str | Image, ...]"
+    """Pictures are loaded, RGB, with all rules of the rubric applied but `max_pixels`."""
+    system: str = ""
+    """Empty: no system text."""
+    max_pixels: tuple[int | None, ...] = ()
+    """One a picture: the most pixels that the judge may keep of it, with its aspect ratio, rounded to its patches;
+    None: as the judge takes pictures by itself."""
+    max_new_tokens: int | None = None
+    """Limit of the reply; None: the judge's own setting."""
+    digits: tuple[str, ...] = ()
+    """The reply is one of these digits, of one token each; empty: any text."""
+    pair_id: str = ""
+    """Whose edit is judged: for replies made elsewhere, never for a model."""
+    try_: int = 0
+    """Which of the pair's edits."""
+    call: str = ""
+    """Name of the rubric's question."""
+    gives: tuple[str, ...] = ()
+    """The dimensions that the reply is read into."""
+    repeats: tuple[int, ...] = (0,)
+    """Which of several replies are asked for; `samples` gets a seed for each."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,20 +48,22 @@ class Reply:
 
     text: str
     """Verbatim, without the end-of-turn token."""
-    truncated: bool
-    """Whether it was cut off by the limit on new tokens."""
+    truncated: bool = False
+    """Whether it was cut off by the limit of new tokens."""
     failure: Failure | None = None
     """What went wrong where the text can't tell; None: the text is read."""
     detail: str | None = None
     """The failure in a sentence."""
     probabilities: tuple[float, ...] = ()
-    """Of each digit that it was asked for, as the reply's first token."""
+    """Of each digit of the message, as the reply's first token."""
     model: str = ""
     """Which model answered, where a server says so."""
+    readings: Mapping[str, float] | None = None
+    """Numbers by dimension that were made elsewhere, in place of a text that is read; None: the text is read."""
 
 
 class Judge(ABC):
-    """Answers questions that hold pictures.
+    """Answers messages that hold pictures.
 
     A subclass is a dataclass whose fields are its settings: they are options on the command line, they stand beside
     the scores, and each of them decides whether a score already made still counts, unless `neutral` names it.
@@ -50,6 +81,15 @@ class Judge(ABC):
         """How a report and the file of its scores call it."""
         return type(self).__name__
 
+    @property
+    def gives_values(self) -> bool:
+        """Whether it gives a pair's value itself, so that the rubric's questions are not asked."""
+        return False
+
+    def files(self) -> Mapping[str, str]:
+        """Of the files that decide its replies and are no model's weights: sha256 by name."""
+        return {}
+
     def check(self) -> None:  # noqa: B027  (a judge with nothing to check need not say so)
         """Find what is wrong before anything is loaded, in milliseconds.
 
@@ -58,7 +98,7 @@ class Judge(ABC):
         """
 
     def weight_bytes(self) -> int | None:
-        """What `load` will need for weights, told without loading; 0: nothing, None: not known."""
+        """Memory that `load` will need for weights, found without loading; 0: nothing, None: not known."""
         return None
 
     def load(self, world: World) -> str:
@@ -70,7 +110,7 @@ class Judge(ABC):
         return "cpu"
 
     def num_at_once(self) -> int | None:
-        """How many questions it can answer at once, once loaded; None: the harness goes by the free memory."""
+        """How many messages it can answer at once, once loaded; None: the harness goes by the free memory."""
         return None
 
     def ready(self, world: World) -> str:
@@ -79,22 +119,29 @@ class Judge(ABC):
             self._runs_on = self.load(world)
         return self._runs_on
 
-    def prepare(self, question: Question, max_pixels: int) -> Question:
-        """The question as the judge wants it, its pictures scaled down to `max_pixels` each; called from a thread."""
-        return question
-
-    @abstractmethod
-    def replies(self, questions: Sequence[Question]) -> list[Reply]:
-        """One reply a question, the judge's likeliest, in their order.
+    def prepare(self, message: Message) -> Message:
+        """The message as the judge wants it, its pictures scaled down; called from a thread.
 
         Raises:
-            Exception: whatever went wrong; the stage asks again in halves, down to one question.
+            Exception: the message can't be asked; it is recorded for its pair.
+        """
+        return message
+
+    @abstractmethod
+    def replies(self, messages: Sequence[Message]) -> list[Reply]:
+        """One reply a message, the judge's likeliest, in their order.
+
+        Args:
+            messages: prepared; all with one limit of new tokens and the same digits.
+
+        Raises:
+            Exception: whatever went wrong; the stage asks again in halves, down to one message.
         """
 
-    def samples(self, questions: Sequence[Question], seeds: Sequence[Sequence[int]]) -> list[list[Reply]]:
-        """Replies drawn at random, for each question one a seed; a seed's reply does not depend on the others."""
+    def samples(self, messages: Sequence[Message], seeds: Sequence[Sequence[int]]) -> list[list[Reply]]:
+        """Replies drawn at random, for each message one a seed; a seed's reply does not depend on the others."""
         raise NotImplementedError
 
-    def probabilities(self, questions: Sequence[Question], digits: Sequence[str]) -> list[Reply]:
-        """For each question how likely each digit is as the first token, and as text the likeliest token of all."""
+    def probabilities(self, messages: Sequence[Message]) -> list[Reply]:
+        """For each message how likely each of its digits is as the first token; as text the likeliest token of all."""
         raise NotImplementedError

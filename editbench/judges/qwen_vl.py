@@ -3,33 +3,30 @@
 import logging
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from shutil import which
 from threading import current_thread, local, main_thread
 from typing import Any, ClassVar, Literal
 
 from editbench.errors import UsageError
-from editbench.judges.judge import Judge, Reply, Way
+from editbench.judges.judge import Judge, Message, Reply, Way
 from editbench.judges.pictures import scaled
 from editbench.models.checkpoints import check_checkpoint, loading, locate, model_name, weight_bytes
 from editbench.models.qwen3_vl.forward import Prompt, Qwen3VL
 from editbench.models.qwen3_vl.sampling import Draws, processor
 from editbench.process.world import World
-from editbench.rubrics.rubric import Question, is_settled
 
 log = logging.getLogger(__name__)
 
 _MOST_ROWS = 64
-_SHARE = 0.6  # of the free memory: what reading a prompt takes meanwhile must fit beside
-_PROMPT_TOKENS = (
-    3072  # two pictures of a megapixel are 2,048 tokens of 32 × 32 pixels, the detailed rubric some hundreds
-)
-_OPENING_TOKENS = 768  # of the detailed rubric, by Qwen's tokenizer: 697 to 762 in English, 675 to 780 in Chinese
+_SHARE = 0.6  # of the free memory: the activations of a prefill must fit beside
+# two pictures of a megapixel are 2,048 tokens of 32 × 32 pixels, the detailed rubric has some hundreds
+_PROMPT_TOKENS = 3072
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Asked(Question):
-    """A question that is in tensors already, for a model that `Qwen3VL` takes."""
+class _Asked(Message):
+    """A message as tensors, for a model that `Qwen3VL` takes."""
 
     prompt: Prompt
 
@@ -38,7 +35,7 @@ class _Asked(Question):
 class QwenVL(Judge):
     """Qwen3-VL, or any other model that transformers' `AutoModelForImageTextToText` loads and that has a chat template.
 
-    Greedy unless it is asked for samples; a reply ends where the model ends it or where no number can come of it.
+    Greedy unless it is asked for samples; a reply ends at the model's own end token or at the limit.
     """
 
     model: str = "Qwen/Qwen3-VL-30B-A3B-Instruct"
@@ -48,13 +45,13 @@ class QwenVL(Judge):
     dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
     """Of the weights."""
     max_new_tokens: int = 128
-    """A reply that gets so far is cut off, and counted as such."""
+    """Limit of a reply, tokens, where the rubric's question sets none; a reply that reaches it is truncated."""
     temperature: float = 0.7
-    """Of the draws that `--repeats` asks for; above 0."""
+    """Of the samples that `--repeats` asks for; above 0."""
     device_map: str = "auto"
     """How accelerate spreads the weights over this process's GPUs."""
     compiled: bool = True
-    """Whether Qwen3-VL's forward is fused by Inductor, on a GPU; it changes a reply only as rounding can."""
+    """Whether Qwen3-VL's prefill is compiled with Inductor, on a GPU; it changes a reply only as rounding can."""
 
     neutral: ClassVar[frozenset[str]] = frozenset({"device_map", "compiled"})
     offers: ClassVar[frozenset[Way]] = frozenset({"samples", "probabilities"})
@@ -125,103 +122,97 @@ class QwenVL(Judge):
         return self.compiled and found
 
     def num_at_once(self) -> int | None:
-        """As many as have their keys and values in the free memory beside the openings', 64 at most.
+        """As many as have room for their keys and values in the free memory, 64 at most.
 
-        None where `generate` keeps them.
+        None where transformers' `generate` keeps them.
         """
         import torch
 
         if self._fast is None or self._model.device.type != "cuda":
             return None
         free = torch.cuda.mem_get_info(self._model.device)[0]
-        room = int(_SHARE * free) - self._fast.openings_bytes(_OPENING_TOKENS)
+        room = int(_SHARE * free) - self._fast.prefix_bytes
         return max(1, min(_MOST_ROWS, room // self._fast.row_bytes(_PROMPT_TOKENS + self.max_new_tokens)))
 
-    def prepare(self, question: Question, max_pixels: int) -> Question:
+    def prepare(self, message: Message) -> Message:
         """Scale the pictures; then tokens and patches, as the model takes them."""
-        question = scaled(question, max_pixels, getattr(self._processor.image_processor, "patch_size", 14))
+        message = scaled(message, getattr(self._processor.image_processor, "patch_size", 14))
         if self._fast is None:
-            return question
-        prompt = self._fast.prompt(self._inputs([question]))
-        return _Asked(system=question.system, content=question.content, prompt=prompt)
+            return message
+        prompt = self._fast.prompt(self._inputs([message]))
+        return _Asked(**{item.name: getattr(message, item.name) for item in fields(message)}, prompt=prompt)
 
-    def replies(self, questions: Sequence[Question]) -> list[Reply]:
-        """One greedy generation for all the questions together."""
-        return self._write(questions, [1] * len(questions), lambda logits, step: logits.argmax(-1), None)
+    def replies(self, messages: Sequence[Message]) -> list[Reply]:
+        """One greedy generation for all messages together."""
+        return self._write(messages, [1] * len(messages), lambda logits, step: logits.argmax(-1), None)
 
-    def samples(self, questions: Sequence[Question], seeds: Sequence[Sequence[int]]) -> list[list[Reply]]:
-        """All draws of all questions in one generation; a question is read once."""
-        draws = Draws([seed for of_one in seeds for seed in of_one], self.max_new_tokens, self.temperature)
-        replies = iter(self._write(questions, [len(of_one) for of_one in seeds], draws.choose, draws))
+    def samples(self, messages: Sequence[Message], seeds: Sequence[Sequence[int]]) -> list[list[Reply]]:
+        """All samples of all messages in one generation; each prompt is prefilled once."""
+        draws = Draws([seed for of_one in seeds for seed in of_one], self._limit(messages), self.temperature)
+        replies = iter(self._write(messages, [len(of_one) for of_one in seeds], draws.choose, draws))
         return [[next(replies) for _ in of_one] for of_one in seeds]
 
-    def probabilities(self, questions: Sequence[Question], digits: Sequence[str]) -> list[Reply]:
-        """One forward a question and not a token more."""
+    def probabilities(self, messages: Sequence[Message]) -> list[Reply]:
+        """One forward a message and not a token more."""
         import torch
 
+        digits = messages[0].digits
         tokens = self._processor.tokenizer.convert_tokens_to_ids(list(digits))
         if None in tokens or len(set(tokens)) < len(digits):
-            raise UsageError(f"{self.name} does not write {' '.join(digits)} as a token each: no expected score of it")
+            raise UsageError(
+                f"{self.name} does not write each of {' '.join(digits)} as one token, which --expected needs"
+            )
         if self._fast is not None:
-            logits = self._fast.logits([_prompt(question) for question in questions])
+            logits = self._fast.logits([_prompt(message) for message in messages])
         else:
             with torch.inference_mode():
-                logits = self._model(**self._batch(questions), logits_to_keep=1).logits[:, -1].float()
+                logits = self._model(**self._batch(messages), logits_to_keep=1).logits[:, -1].float()
         shares = logits.softmax(-1)[:, tokens].tolist()
         likeliest = [self._text([token]) for token in logits.argmax(-1).tolist()]
-        return [
-            Reply(text=text, truncated=False, probabilities=tuple(row))
-            for text, row in zip(likeliest, shares, strict=True)
-        ]
+        return [Reply(text=text, probabilities=tuple(row)) for text, row in zip(likeliest, shares, strict=True)]
+
+    def _limit(self, messages: Sequence[Message]) -> int:
+        """The limit of new tokens, which the messages of a batch share."""
+        return messages[0].max_new_tokens or self.max_new_tokens
 
     def _write(
         self,
-        questions: Sequence[Question],
+        messages: Sequence[Message],
         num_replies: Sequence[int],
         choose: Callable[[Any, int], Any],
         draws: Draws | None,
     ) -> list[Reply]:
         if self._fast is not None:
-            prompts = [_prompt(question) for question in questions]
-            replies = self._fast.write(prompts, num_replies, choose, self._is_whole, self.max_new_tokens)
+            prompts = [_prompt(message) for message in messages]
+            replies = self._fast.write(prompts, num_replies, choose, self._is_whole, self._limit(messages))
         else:
-            repeated = [q for q, number in zip(questions, num_replies, strict=True) for _ in range(number)]
+            repeated = [one for one, number in zip(messages, num_replies, strict=True) for _ in range(number)]
             replies = self._generate(repeated, draws)
         return [self._reply(tokens) for tokens in replies]
 
-    def _generate(self, questions: Sequence[Question], draws: Draws | None) -> list[list[int]]:
-        """By transformers' own loop, for models of which we know no better; padded on the left."""
+    def _generate(self, messages: Sequence[Message], draws: Draws | None) -> list[list[int]]:
+        """By transformers' own loop, for models that `Qwen3VL` does not take; padded on the left."""
         import torch
-        from transformers import StoppingCriteria
 
-        inputs = self._batch(questions)
+        inputs = self._batch(messages)
         start = inputs["input_ids"].shape[1]
-        is_whole = self._is_whole
-
-        class Whole(StoppingCriteria):
-            def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
-                done = [is_whole(tokens) for tokens in input_ids[:, start:].tolist()]
-                return torch.tensor(done, device=input_ids.device)
-
         # the checkpoint's own sampling settings would be warned about, and must not matter
         greedy: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         if draws is not None:
             greedy["logits_processor"] = [processor(draws, start)]
         with torch.inference_mode():
-            output = self._model.generate(
-                **inputs, max_new_tokens=self.max_new_tokens, stopping_criteria=[Whole()], **greedy
-            )
+            output = self._model.generate(**inputs, max_new_tokens=self._limit(messages), **greedy)
         rows: list[list[int]] = output[:, start:].tolist()
-        # a finished row is filled up while the others go on
-        ends = [next((n for n in range(1, len(row)) if self._is_whole(row[:n])), len(row)) for row in rows]
+        # a finished row is padded while the others go on
+        ends = [next((n for n, token in enumerate(row, 1) if token in self._ends), len(row)) for row in rows]
         return [row[:end] for row, end in zip(rows, ends, strict=True)]
 
-    def _batch(self, questions: Sequence[Question]) -> Any:
-        return self._inputs(questions).to(self._model.device)
+    def _batch(self, messages: Sequence[Message]) -> Any:
+        return self._inputs(messages).to(self._model.device)
 
-    def _inputs(self, questions: Sequence[Question]) -> Any:
+    def _inputs(self, messages: Sequence[Message]) -> Any:
         return self._own_processor().apply_chat_template(
-            [_messages(question) for question in questions],
+            [_chat(message) for message in messages],
             tokenize=True,
             add_generation_prompt=True,
             return_dict=True,
@@ -239,29 +230,25 @@ class QwenVL(Judge):
         return self._of_thread.processor
 
     def _is_whole(self, tokens: list[int]) -> bool:
-        """Whether a reply ends here: by the model's own token, or since no number can come of it any more."""
-        return tokens[-1] in self._ends or is_settled(self._text(tokens))
+        return tokens[-1] in self._ends
 
     def _reply(self, tokens: list[int]) -> Reply:
-        ended = tokens[-1] in self._ends
-        text = self._text(tokens[:-1] if ended else tokens)
-        return Reply(text=text, truncated=not ended and not is_settled(text))
+        ended = self._is_whole(tokens)
+        return Reply(text=self._text(tokens[:-1] if ended else tokens), truncated=not ended)
 
     def _text(self, tokens: list[int]) -> str:
         return self._processor.tokenizer.decode(tokens, skip_special_tokens=True)
 
 
-def _prompt(question: Question) -> Prompt:
-    assert isinstance(question, _Asked)  # by `prepare`
-    return question.prompt
+def _prompt(message: Message) -> Prompt:
+    assert isinstance(message, _Asked)  # by `prepare`
+    return message.prompt
 
 
-def _messages(question: Question) -> list[dict[str, Any]]:
+def _chat(message: Message) -> list[dict[str, Any]]:
     parts = [
         {"type": "text", "text": part} if isinstance(part, str) else {"type": "image", "image": part}
-        for part in question.content
+        for part in message.content
     ]
-    return [
-        {"role": "system", "content": [{"type": "text", "text": question.system}]},
-        {"role": "user", "content": parts},
-    ]
+    system = [{"role": "system", "content": [{"type": "text", "text": message.system}]}] if message.system else []
+    return [*system, {"role": "user", "content": parts}]

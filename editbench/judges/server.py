@@ -6,7 +6,7 @@ import os
 import random
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -16,12 +16,11 @@ from urllib.parse import urlsplit
 
 from editbench.errors import UsageError
 from editbench.images import encode_png
-from editbench.judges.judge import Judge, Reply, Way
+from editbench.judges.judge import Judge, Message, Reply, Way
 from editbench.judges.pictures import scaled
 from editbench.models.checkpoints import model_name
 from editbench.process.faults import reason
 from editbench.process.world import World
-from editbench.rubrics.rubric import Question
 
 if TYPE_CHECKING:
     from openai.types.chat import ChatCompletion
@@ -34,10 +33,10 @@ _TOP = 20  # as many of the likeliest tokens as the interface tells
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Sent(Question):
-    """A question as it is sent."""
+class _Sent(Message):
+    """A message as it is sent."""
 
-    messages: Any
+    body: Any
 
 
 @dataclass(kw_only=True)
@@ -55,9 +54,9 @@ class Server(Judge):
     key_variable: str = "OPENAI_API_KEY"
     """The environment variable that holds the key, where one is needed; a key stands nowhere else."""
     max_new_tokens: int = 128
-    """A reply that gets so far is cut off, and counted as such."""
+    """Limit of a reply, tokens, where the rubric's question sets none; a reply that reaches it is truncated."""
     temperature: float = 0.7
-    """Of the draws that `--repeats` asks for; above 0."""
+    """Of the samples that `--repeats` asks for; above 0."""
     num_requests: int = 32
     """So many at once, in each process."""
     timeout_s: float = 120.0
@@ -109,9 +108,9 @@ class Server(Judge):
         """Twice what is under way at once, so that a slow reply does not leave the server idle."""
         return 2 * self.num_requests
 
-    def prepare(self, question: Question, max_pixels: int) -> Question:
+    def prepare(self, message: Message) -> Message:
         """Scale the pictures and put them into the request as PNG."""
-        question = scaled(question, max_pixels, _PATCH)
+        message = scaled(message, _PATCH)
         content = [
             {"type": "text", "text": part}
             if isinstance(part, str)
@@ -119,35 +118,44 @@ class Server(Judge):
                 "type": "image_url",
                 "image_url": {"url": f"data:image/png;base64,{base64.b64encode(encode_png(part)).decode()}"},
             }
-            for part in question.content
+            for part in message.content
         ]
-        messages = [{"role": "system", "content": question.system}, {"role": "user", "content": content}]
-        return _Sent(system=question.system, content=question.content, messages=messages)
+        system = [{"role": "system", "content": message.system}] if message.system else []
+        body = [*system, {"role": "user", "content": content}]
+        return _Sent(**{item.name: getattr(message, item.name) for item in fields(message)}, body=body)
 
-    def replies(self, questions: Sequence[Question]) -> list[Reply]:
-        """One request a question, at temperature 0."""
-        wanted = {"temperature": 0.0, "max_tokens": self.max_new_tokens}
-        return list(self._pool.map(partial(self._ask, wanted=wanted, read=_read), questions))
+    def replies(self, messages: Sequence[Message]) -> list[Reply]:
+        """One request a message, at temperature 0."""
 
-    def samples(self, questions: Sequence[Question], seeds: Sequence[Sequence[int]]) -> list[list[Reply]]:
-        """One request a draw; how far a server keeps to a seed is its own affair."""
+        def ask(message: Message) -> Reply:
+            return self._ask(message, {"temperature": 0.0, "max_tokens": self._limit(message)}, _read)
 
-        def ask(question: Question, seed: int) -> Reply:
-            wanted = {"temperature": self.temperature, "max_tokens": self.max_new_tokens, "seed": seed % 2**31}
-            return self._ask(question, wanted, _read)
+        return list(self._pool.map(ask, messages))
 
-        repeated = [question for question, of_one in zip(questions, seeds, strict=True) for _ in of_one]
+    def samples(self, messages: Sequence[Message], seeds: Sequence[Sequence[int]]) -> list[list[Reply]]:
+        """One request a sample; how far a server follows a seed is its own affair."""
+
+        def ask(message: Message, seed: int) -> Reply:
+            wanted = {"temperature": self.temperature, "max_tokens": self._limit(message), "seed": seed % 2**31}
+            return self._ask(message, wanted, _read)
+
+        repeated = [message for message, of_one in zip(messages, seeds, strict=True) for _ in of_one]
         replies = self._pool.map(ask, repeated, [seed for of_one in seeds for seed in of_one])
         return [[next(replies) for _ in of_one] for of_one in seeds]
 
-    def probabilities(self, questions: Sequence[Question], digits: Sequence[str]) -> list[Reply]:
-        """One request a question for one token and the 20 likeliest; a digit that is not among them counts as 0."""
+    def probabilities(self, messages: Sequence[Message]) -> list[Reply]:
+        """One request a message for one token and the 20 likeliest; a digit that is not among them counts as 0."""
         wanted = {"temperature": 0.0, "max_tokens": 1, "logprobs": True, "top_logprobs": _TOP}
 
-        read = partial(_read_probabilities, digits=digits)
-        return list(self._pool.map(partial(self._ask, wanted=wanted, read=read), questions))
+        def ask(message: Message) -> Reply:
+            return self._ask(message, wanted, partial(_read_probabilities, digits=message.digits))
 
-    def _ask(self, question: Question, wanted: dict[str, Any], read: Callable[["ChatCompletion"], Reply]) -> Reply:
+        return list(self._pool.map(ask, messages))
+
+    def _limit(self, message: Message) -> int:
+        return message.max_new_tokens or self.max_new_tokens
+
+    def _ask(self, message: Message, wanted: dict[str, Any], read: Callable[["ChatCompletion"], Reply]) -> Reply:
         """Send a request until it is answered; what can't be answered is a reply that says why.
 
         Raises:
@@ -156,14 +164,14 @@ class Server(Judge):
         import stamina
         from openai import APIError, APIStatusError
 
-        assert isinstance(question, _Sent)  # by `prepare`
+        assert isinstance(message, _Sent)  # by `prepare`
         create: Any = self._client.chat.completions.create
         waits = {"wait_initial": _FIRST_WAIT_S, "wait_max": _LONGEST_WAIT_S, "wait_jitter": _FIRST_WAIT_S}
         tries = stamina.retry_context(on=_wait, attempts=self.num_attempts, timeout=None, **waits)
         try:
             for attempt in tries:
                 with attempt:
-                    return read(create(model=self.model, messages=question.messages, **wanted))
+                    return read(create(model=self.model, messages=message.body, **wanted))
         except APIStatusError as error:
             if error.status_code in _STOP:
                 raise UsageError(self._refused(error.status_code)) from None  # the server's words may hold the key

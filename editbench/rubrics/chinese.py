@@ -12,6 +12,10 @@ CHINESE = Wording(
         "你会依次看到原图、编辑后的图像，以及位于 <instruction> 与 </instruction> 之间的指令。"
         "请对比两张图像，找出编辑改变了什么。"
     ),
+    shows_several=(
+        "你会依次看到各张原图、编辑后的图像，以及位于 <instruction> 与 </instruction> 之间的指令。"
+        "请对比这些图像，找出编辑改变了什么。"
+    ),
     shows_rationale=(
         "<rationale> 与 </rationale> 之间写明正确的编辑应当呈现什么；请用它来理解指令，并以图像实际呈现的内容为准。"
     ),
@@ -50,6 +54,7 @@ CHINESE = Wording(
         "一个 0 到 9 的数字，其中 9 也代表 10。不要文字，不要解释。"
     ),
     source_label="原图：\n",
+    numbered_label="原图{number}：\n",
     edited_label="编辑后的图像：\n",
     closing="请只就{name}为这次编辑打分。只回复一个数字。",
     closing_digit="请只就{name}为这次编辑打分。只回复一个 0 到 9 的数字。",

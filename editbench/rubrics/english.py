@@ -12,6 +12,10 @@ ENGLISH = Wording(
         "You are shown the source image, then the edited image, then the instruction between <instruction> and "
         "</instruction>. Compare the two images to find what the edit changed."
     ),
+    shows_several=(
+        "You are shown the source images in order, then the edited image, then the instruction between <instruction> "
+        "and </instruction>. Compare the images to find what the edit changed."
+    ),
     shows_rationale=(
         " Between <rationale> and </rationale> stands what a right edit should show; use it to understand the "
         "instruction, and go by what the images show."
@@ -55,6 +59,7 @@ ENGLISH = Wording(
         "that is left and nothing else: one digit from 0 to 9, where 9 stands for 10 too. No words, no explanation."
     ),
     source_label="Source image:\n",
+    numbered_label="Source image {number}:\n",
     edited_label="Edited image:\n",
     closing="Score this edit on {name} only. Reply with one number.",
     closing_digit="Score this edit on {name} only. Reply with one digit.",

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from editbench.records import Category
-
 
 @dataclass(frozen=True, slots=True)
 class Criterion:
@@ -35,6 +33,8 @@ class Wording:
     role: str
     shows_all: str
     """What is shown: source, edited image, instruction."""
+    shows_several: str
+    """In place of `shows_all` where the pair has several source images."""
     shows_rationale: str
     """Added to `shows_all` where the pair has a rationale."""
     shows_edit: str
@@ -50,6 +50,8 @@ class Wording:
     reply_digit: str
     """In place of `reply` where the score is to be one digit."""
     source_label: str
+    numbered_label: str
+    """In place of `source_label` where the pair has several source images; `{number}` counts from 1."""
     edited_label: str
     closing: str
     """After the quoted material, so that it has not the last word."""
@@ -58,14 +60,23 @@ class Wording:
     brief_system_digit: str
     brief_instruction: str
     """Stands before the instruction on its line."""
-    aspects: dict[Category, Aspect]
+    aspects: dict[str, Aspect]
+    """By category."""
 
-    def system(self, category: Category, *, sees_source: bool, has_rationale: bool, one_digit: bool = False) -> str:
-        """Write the detailed system prompt; a rationale is spoken of only beside the source."""
+    def system(self, category: str, *, num_sources: int, has_rationale: bool, one_digit: bool = False) -> str:
+        """Write the detailed system prompt.
+
+        Args:
+            category: whose aspect is judged.
+            num_sources: how many source images are shown; 0: the edited image alone, and no rationale.
+            has_rationale: whether the question holds one.
+            one_digit: whether the score is to be one digit.
+        """
         aspect = self.aspects[category]
         shown = self.shows_edit
-        if sees_source:
-            shown = self.shows_all + (self.shows_rationale if has_rationale else "")
+        if num_sources:
+            shown = self.shows_all if num_sources == 1 else self.shows_several
+            shown += self.shows_rationale if has_rationale else ""
         criteria = "\n".join(
             self.criterion.format(number=number, name=criterion.name, up=criterion.up, down=criterion.down)
             for number, criterion in enumerate(aspect.criteria, start=1)

@@ -1,11 +1,11 @@
-"""The memory of replies that are written together."""
+"""The KV cache of replies that are generated together."""
 
 from collections.abc import Callable
 from typing import Any
 
 
-class Slots:
-    """Keys and values of some replies, prompts ending at one column, and all else that a step reads and writes."""
+class KVCache:
+    """Keys and values, a row a reply, all prompts ending at one column; and what else a decoding step needs."""
 
     def __init__(self, config: Any, num_rows: int, num_columns: int, model: Any):
         import torch
@@ -22,8 +22,8 @@ class Slots:
         self.graph: Any = None
         self.logits: Any = None
 
-    def capture(self, step: Callable[["Slots"], Any]) -> None:
-        """Record a step as a graph, after two runs on empty rows, which allocate what a capture must not."""
+    def capture(self, step: Callable[["KVCache"], Any]) -> None:
+        """Record a step as a CUDA graph, after two runs on empty rows, which allocate what a capture must not."""
         import torch
 
         aside = torch.cuda.Stream()
@@ -37,6 +37,6 @@ class Slots:
             self.logits = step(self)
 
     def copy(self, row: int, number: int, start: int, end: int) -> None:
-        """The row's keys and values to the rows after it, `number` with itself."""
+        """Copy the row's columns `start` to `end` to the rows after it, so that `number` rows hold them."""
         for cached in (*self.keys, *self.values):
             cached[row + 1 : row + number, :, start:end] = cached[row, :, start:end]

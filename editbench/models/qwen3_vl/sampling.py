@@ -1,11 +1,11 @@
-"""Drawing tokens at random, each reply from its own seed, whatever stands beside it in the batch."""
+"""Sampling with one seed a reply, independent of the batch."""
 
 from collections.abc import Sequence
 from typing import Any
 
 
 class Draws:
-    """The random numbers of some replies, drawn on the CPU: one a token, so that batch and rank change none."""
+    """Random numbers for some replies, one a token, drawn on the CPU, so that batch and rank change none."""
 
     def __init__(self, seeds: Sequence[int], num_tokens: int, temperature: float):
         import torch
@@ -15,7 +15,7 @@ class Draws:
         self._temperature = temperature
 
     def choose(self, logits: Any, step: int) -> Any:
-        """Each row's token of this step: where its number falls in the distribution's running sum.
+        """Each row's token of this step: where its number falls in the cumulative distribution.
 
         Args:
             logits: (replies, vocabulary).
@@ -33,7 +33,7 @@ class Draws:
 
 
 def processor(draws: Draws, prompt_length: int) -> Any:
-    """The draws as transformers' `generate` takes them, which then picks the only token left as the likeliest."""
+    """A logits processor for transformers' `generate` that leaves only the drawn token."""
     import torch
     from transformers import LogitsProcessor
 
