@@ -28,9 +28,11 @@ class Shown:
     max_side: int | None = None
     """Scaled down with its aspect ratio until no side is longer, as PIL's `thumbnail` does."""
     box: tuple[float, float, float, float] | None = None
-    """Cut out: left, top, right, bottom, pixels of the picture as scaled so far, clipped to it."""
+    """Cut out: left, top, right, bottom, pixels of the picture as scaled by then, clipped to it; where nothing would be
+    left, the whole picture stays."""
     scale_to: int | None = None
-    """Scaled up or down with its aspect ratio until the longer side has this many pixels."""
+    """Scaled up or down (Lanczos) with its aspect ratio until the longer side has this many pixels, the other one
+    rounded down: the picture before the box is cut out, and then what was cut out."""
     max_pixels: int | None = None
     """The most pixels that the judge's processor may keep, with the aspect ratio, rounded to its patches."""
     jpeg_quality: int | None = None
