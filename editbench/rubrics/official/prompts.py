@@ -24,6 +24,8 @@ class PromptFile:
     """What to clone, such as `https://github.com/stepfun-ai/Step1X-Edit`."""
     path: str
     """Of the file below the repository: `.py` (string variables of the module) or `.json` (an object of strings)."""
+    function: str = ""
+    """The variables are this function's; empty: the module's."""
     sha256: str = ""
     """The first digits of the known file's hash; empty: none is known."""
 
@@ -144,7 +146,8 @@ def load(place: str, official: PromptFile) -> Prompts:
     """Read the prompts of one official file.
 
     Args:
-        place: the file, or a folder: the official path below it, else the file's name at its top.
+        place: the file, or a folder: the official path below it, else the file's name at its top. A `.txt` file holds
+            one text, named "".
         official: what is looked for.
 
     Raises:
@@ -156,7 +159,13 @@ def load(place: str, official: PromptFile) -> Prompts:
     except OSError as error:
         raise UsageError(f"{path}: the prompts cannot be read: {error.strerror or error}") from error
     try:
-        texts = texts_of_json(content) if path.suffix == ".json" else texts_of_module(content)
+        match path.suffix:
+            case ".json":
+                texts = texts_of_json(content)
+            case ".txt":
+                texts = {"": content.decode("utf-8-sig")}
+            case _:
+                texts = texts_of_module(content, official.function)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise UsageError(f"{path}: the prompts cannot be read: {error or type(error).__name__}") from error
     return Prompts(path=path, sha256=hashlib.sha256(content).hexdigest(), texts=texts, official=official)
@@ -189,10 +198,10 @@ def texts_of_json(content: bytes) -> dict[str, str]:
     return {name: text for name, text in found.items() if isinstance(text, str)}
 
 
-def texts_of_module(content: bytes) -> dict[str, str]:
-    """The string variables of a Python module, which is parsed and not run.
+def texts_of_module(content: bytes, function: str = "") -> dict[str, str]:
+    """The string variables of a Python module, or of a function in it, which is parsed and not run.
 
-    A variable counts where the module assigns it, outside functions, classes and branches, a string literal (also
+    A variable counts where the body assigns it, outside further functions, classes and branches, a string literal (also
     several side by side, or added) or another such variable. The last assignment holds; one of anything else, or
     anywhere else, takes the variable away, since its value is then not known without running the module.
 
@@ -201,9 +210,12 @@ def texts_of_module(content: bytes) -> dict[str, str]:
         ValueError: it holds null bytes.
     """
     with warnings.catch_warnings(action="ignore"):  # of an escape such as "\d" in the user's file
-        module = ast.parse(content)
+        body = ast.parse(content).body
+    if function:
+        found = (item.body for item in body if isinstance(item, ast.FunctionDef) and item.name == function)
+        body = next(found, [])
     texts: dict[str, str] = {}
-    for statement in module.body:
+    for statement in body:
         if isinstance(statement, ast.Assign):
             targets, value = statement.targets, statement.value
         elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
