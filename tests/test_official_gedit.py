@@ -139,3 +139,7 @@ def test_a_chinese_pair_counts_in_the_chinese_headlines(rubric):
         "G_O_cn_intersection",
         "G_SC_cn_intersection",
     }
+
+
+def test_which_calls_a_pair_has_is_known_without_the_prompts(rubric):
+    assert GEdit().asked(make_pair()) == {question.name: question.gives for question in rubric.calls(make_pair())}

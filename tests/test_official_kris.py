@@ -245,3 +245,9 @@ def test_reading_never_raises_and_gives_a_whole_number_in_range_or_a_failure(pie
             assert reading.failure
         else:
             assert reading.numbers in ({"score": 4.0}, {"score": 5.0})
+
+
+def test_which_calls_a_pair_has_is_known_without_the_prompts(rubric):
+    for category in (category for each in rubric.groups.values() for category in each):
+        pair = make_pair(category, paths=("7-1.jpg", "7-2.jpg"), references={"reference": Picture(sha256="9")})
+        assert Kris().asked(pair) == {question.name: question.gives for question in rubric.calls(pair)}

@@ -133,3 +133,8 @@ def test_the_headline_is_the_mean_of_rounded_means_of_rounded_values(rubric):
 
 def test_a_pair_without_edit_is_left_out(rubric):
     assert rubric.values_without_edit(make_pair()) == {}
+
+
+def test_which_calls_a_pair_has_is_known_without_the_prompts(rubric):
+    (question,) = rubric.calls(make_pair())
+    assert type(rubric)().asked(make_pair()) == {question.name: question.gives}

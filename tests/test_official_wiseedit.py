@@ -151,3 +151,9 @@ def test_a_missing_edit_is_a_missing_score_and_a_missing_category_no_headline(ru
     assert rubric.values_without_edit(make_pair())["DP"] is None
     headline = rubric.headlines[0]
     assert compute(headline, [row for row in rows(rubric) if row[0].category != "Awareness"]) is None
+
+
+def test_which_calls_a_pair_has_is_known_without_the_prompts(rubric):
+    for category in ASKED:
+        pair = make_pair(category)
+        assert WiseEdit().asked(pair) == {question.name: question.gives for question in rubric.calls(pair)}

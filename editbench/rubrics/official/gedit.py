@@ -105,6 +105,10 @@ class GEdit(OfficialRubric):
             Question(name="PQ", parts=(natural, edit), gives=("PQ",), max_new_tokens=1400),
         ]
 
+    def asked(self, pair: Pair) -> Mapping[str, tuple[str, ...]]:
+        """The two calls."""
+        return {"SC": ("SC",), "PQ": ("PQ",)}
+
     def read(self, pair: Pair, question: Question, reply: str) -> Reading:
         """JSON with `score`, two numbers from 0 to 10 or one; also between two `||V^=^V||`, or bare whole numbers."""
         text, notes = set_aside(reply)

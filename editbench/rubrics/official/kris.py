@@ -120,7 +120,7 @@ class Kris(OfficialRubric):
             raise UsageError(f"{pair.pair_id}: KRIS-Bench has no category {pair.category!r}")
         judged = ("This is the edited image:", Shown(picture="edit"))
         alone = judged
-        consistency, instruction, gives = "prompt_consist", "prompt_instruction_following", ("IF",)
+        consistency, instruction = "prompt_consist", "prompt_instruction_following"
         shown: tuple[str | Shown, ...] = ("This is the original image:", Shown(picture="source"), *judged)
         instruction_shown = shown
         fields = {"instruct": quote_lines(pair.instruction), "explanation": quote_lines(pair.rationale or "")}
@@ -144,23 +144,26 @@ class Kris(OfficialRubric):
             case "anomaly_correction" if not self.as_shipped:
                 instruction = "prompt_abnormal_instruction_following"
             case category if category in KNOWLEDGE:
-                instruction, gives = "prompt_dual_evaluation", ("IF", "KP")
+                instruction = "prompt_dual_evaluation"
             case _:
                 pass
         prompts = self.texts()
-        asked = {
-            "consistency": (prompts.formatted(consistency, fields=fields), shown, ("VC",)),
-            "dual" if "KP" in gives else "instruction": (
-                prompts.formatted(instruction, fields=fields),
-                instruction_shown,
-                gives,
-            ),
-            "quality": (prompts.raw("prompt_quality"), alone, ("VQ",)),
-        }
+        texts = (
+            prompts.formatted(consistency, fields=fields),
+            prompts.formatted(instruction, fields=fields),
+            prompts.raw("prompt_quality"),
+        )
         return [
-            Question(name=name, parts=(text, *pictures), gives=given, max_new_tokens=1000)
-            for name, (text, pictures, given) in asked.items()
+            Question(name=name, parts=(text, *pictures), gives=gives, max_new_tokens=1000)
+            for (name, gives), text, pictures in zip(
+                self.asked(pair).items(), texts, (shown, instruction_shown, alone), strict=True
+            )
         ]
+
+    def asked(self, pair: Pair) -> Mapping[str, tuple[str, ...]]:
+        """The three calls; `dual` in place of `instruction` where knowledge is asked for."""
+        second = {"dual": ("IF", "KP")} if pair.category in KNOWLEDGE else {"instruction": ("IF",)}
+        return {"consistency": ("VC",), **second, "quality": ("VQ",)}
 
     def read(self, pair: Pair, question: Question, reply: str) -> Reading:
         """JSON with a whole number from 1 to 5 under each key; a dual reply may give one and lack the other."""
@@ -173,7 +176,7 @@ class Kris(OfficialRubric):
 
     def values(self, pair: Pair, readings: Mapping[str, float | None]) -> Mapping[str, float | None]:
         """The mean of the pair's three scores, or four with knowledge; and each score that is there, for `flat`."""
-        asked = [name for name in DIMENSIONS.values() if name != "KP" or pair.category in KNOWLEDGE]
+        asked = [name for gives in self.asked(pair).values() for name in gives]
         scores = {name: readings.get(name) for name in asked}
         numbers = [number for number in scores.values() if number is not None]
         return {"value": sum(numbers) / len(asked) if len(numbers) == len(asked) else None, **scores}

@@ -35,6 +35,10 @@ class ThreeLines(OfficialRubric):
         """The category's text with the instruction filled in."""
         return self.texts().replaced(pair.category, placeholder="<edit_prompt>", by=quote_lines(pair.instruction))
 
+    def asked(self, pair: Pair) -> Mapping[str, tuple[str, ...]]:
+        """The one call."""
+        return {"edit": NAMES}
+
     def read(self, pair: Pair, question: Question, reply: str) -> Reading:
         """Three lines `Name: N` with any names and nothing after the number; `Brief reasoning: 7` is no score."""
         low, high = SCALE

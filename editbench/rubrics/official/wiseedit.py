@@ -128,7 +128,7 @@ class WiseEdit(OfficialRubric):
         for name in sorted(pair.references, key=_number):
             right += ["Reference image:", _shown(name)]
         found: list[Question] = []
-        for metric in self._asked(pair):
+        for metric in self._metrics(pair):
             if metric == "VQ":
                 parts: tuple[str | Shown, ...] = (single.raw(PROMPTS[metric]), "Image:", edit)
             else:
@@ -138,6 +138,10 @@ class WiseEdit(OfficialRubric):
             found.append(Question(name=metric, parts=parts, gives=(metric,), max_new_tokens=1000))
         return found
 
+    def asked(self, pair: Pair) -> Mapping[str, tuple[str, ...]]:
+        """A call for each metric of the category."""
+        return {name: (name,) for name in self._metrics(pair)}
+
     def read(self, pair: Pair, question: Question, reply: str) -> Reading:
         """JSON with `score`, or one key that ends in it, a whole number from 1 to 10."""
         low, high = SCALE
@@ -146,7 +150,7 @@ class WiseEdit(OfficialRubric):
 
     def values(self, pair: Pair, readings: Mapping[str, float | None]) -> Mapping[str, float | None]:
         """Each number as a share of 100, and their mean."""
-        asked = self._asked(pair)
+        asked = self._metrics(pair)
         numbers = {name: None if (x := readings.get(name)) is None else (x - 1) / 9 * 100 for name in asked}
         there = [number for number in numbers.values() if number is not None]
         complete = len(there) == len(asked)
@@ -157,7 +161,7 @@ class WiseEdit(OfficialRubric):
         """Nothing is there, so the item leaves both languages."""
         return self.values(pair, {})
 
-    def _asked(self, pair: Pair) -> tuple[str, ...]:
+    def _metrics(self, pair: Pair) -> tuple[str, ...]:
         category = self.category(pair.category)
         if category not in ASKED:
             raise UsageError(f"{pair.pair_id}: WiseEdit has no category {category!r}; there are {', '.join(ASKED)}")
