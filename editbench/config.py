@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from editbench.benchmark import Data
 from editbench.editors import Editor, QwenImageEdit
 from editbench.errors import UsageError
 from editbench.judges import Judge, QwenVL
@@ -25,19 +26,31 @@ class Config:
     """What a whole evaluation is made of; every script takes all of it."""
 
     benchmark: Path | None = None
-    """The pairs: .json with images inside, or .jsonl / .csv beside images; none: the embedded demo. Decides edits."""
+    """The pairs: a file (.json, .jsonl, .csv, .tsv, .parquet, .arrow), a folder of such files, or `hf:owner/name`;
+    none: the embedded demo. Decides edits."""
     images: Path | None = None
-    """Folder that the paths in a .jsonl or .csv start from; none: the benchmark's own. Changes neither by itself."""
+    """Folder that the paths of pictures start from; none: the benchmark's own. Changes neither by itself."""
+    files: str | None = None
+    """Of a folder: the files that hold the pairs, such as `*/annotation.json`; none: found by name. Decides edits."""
+    columns: dict[str, str | list[str]] = field(default_factory=dict[str, str | list[str]])
+    """Which column holds what: `source=input_image,instruction=edit_prompt,id={task}_{key}`; none: by their names.
+    Decides edits."""
     run_dir: tuple[Path, ...] = ()
     """The run directory; report.py takes several. None: runs/<benchmark's name>."""
     limit: int | None = None
     """Only the first N pairs of each category. Changes neither, only how many."""
     categories: tuple[str, ...] = ()
     """Only these. Changes neither, only how many."""
-    language: Language = "en"
-    """Which of the benchmark's languages the editor and the judge read. Changes edits and scores."""
+    language: Language | Literal["all"] = "en"
+    """Which of the benchmark's languages the editor and the judge read; all: each pair in each of its languages.
+    Changes edits and scores."""
     seed: int = 0
     """The run's seed, from which each pair's own is derived; 0 or more. Changes edits."""
+    edits: int = 1
+    """How many tries each pair has, each from a seed of its own. Changes neither, only how many."""
+    rewrite: Path | None = None
+    """A file of prompts (`pair_id`, `prompt`) that the editor gets in place of the instructions; the judge sees the
+    instructions. Changes edits."""
     editor: Editor = field(default_factory=QwenImageEdit)
     """What makes the edits: Diffusers, QwenImageEdit, Saved, Unchanged or a class by its import path. Changes edits."""
     judge: Judge = field(default_factory=QwenVL)
@@ -79,7 +92,15 @@ class Config:
         Raises:
             UsageError: a number out of range, or a key among the settings.
         """
-        checks = (("limit", 1), ("batch_size", 1), ("repeats", 1), ("controls", 0), ("max_failures", 0), ("seed", 0))
+        checks = (
+            ("limit", 1),
+            ("edits", 1),
+            ("batch_size", 1),
+            ("repeats", 1),
+            ("controls", 0),
+            ("max_failures", 0),
+            ("seed", 0),
+        )
         for name, lowest in checks:
             value = getattr(self, name)
             if value is not None and value < lowest:
@@ -106,6 +127,17 @@ class Config:
     def the_benchmark(self) -> Path:
         """The benchmark file: the one given, or the embedded demo's."""
         return self.benchmark or Path(locate("editbench:demo/pairs.json"))
+
+    @property
+    def data(self) -> Data:
+        """The benchmark with how it is read."""
+        return Data(
+            path=self.the_benchmark,
+            images=self.images,
+            files=self.files,
+            columns=self.columns,
+            language=self.language,
+        )
 
     @property
     def the_scores(self) -> str:

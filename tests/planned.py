@@ -48,10 +48,10 @@ class StuckEditor(Editor):
             os.replace = slow
         return "cpu"
 
-    def edit(self, pair, source, seed):
+    def edit(self, pair, sources, seed):
         if self.at == "editing" and self.pair in pair.pair_id:
             stuck(self.how)
-        return source
+        return sources[0]
 
 
 @dataclass(kw_only=True)
@@ -63,14 +63,14 @@ class FailingEditor(Editor):
 
     neutral = frozenset({"at", "how"})
 
-    def edit(self, pair, source, seed):
+    def edit(self, pair, sources, seed):
         if self.at in pair.pair_id:
             if self.how == "Stuck":
                 stuck("sleeping")
             if self.how == "Killed":
                 os.kill(os.getpid(), signal.SIGKILL)
             raise self.error()
-        return Image.eval(source, lambda value: 255 - value)
+        return Image.eval(sources[0], lambda value: 255 - value)
 
     def error(self) -> Exception:
         import torch

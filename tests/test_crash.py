@@ -32,9 +32,9 @@ class InvertEditor(Editor):
 
     made: list[str] = field(default_factory=list, init=False)
 
-    def edit(self, pair, source, seed):
+    def edit(self, pair, sources, seed):
         self.made.append(pair.pair_id)
-        return Image.eval(source, lambda value: 255 - value)
+        return Image.eval(sources[0], lambda value: 255 - value)
 
 
 @dataclass(kw_only=True)

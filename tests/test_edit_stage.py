@@ -7,6 +7,7 @@ from copy import copy
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 from PIL import Image
@@ -17,11 +18,11 @@ from editbench.editors import Diffusers, EditFailed, Editor, QwenImageEdit, Save
 from editbench.errors import UsageError
 from editbench.judges import QwenVL, Server
 from editbench.process.world import World
-from editbench.records import Edit, Pair
+from editbench.records import Edit, Pair, Picture
 from editbench.run.durable import read_records
 from editbench.run.run_dir import RunDir
 from editbench.stages.edit import edit
-from editbench.stages.edit_plan import edit_key
+from editbench.stages.edit_plan import edit_key_of
 from tests.conftest import those_that_change, tree
 
 
@@ -34,7 +35,7 @@ class PlannedEditor(Editor):
     made: int = 0
     neutral = frozenset({"fails", "how", "made"})
 
-    def edit(self, pair, source, seed):
+    def edit(self, pair, sources, seed):
         self.made += 1
         if pair.category == self.fails:
             raise {
@@ -44,7 +45,7 @@ class PlannedEditor(Editor):
                 "Poisoned": torch.AcceleratorError("CUDA error: an illegal memory access was encountered"),
                 "DiskFull": OSError(28, "No space left on device"),
             }[self.how]
-        return Image.eval(source, lambda value: 255 - value)
+        return Image.eval(sources[0], lambda value: 255 - value)
 
 
 def test_checking_says_so_in_one_line_and_writes_nothing(photos_json, tmp_path, caplog):
@@ -62,7 +63,7 @@ def configured(photos_json, tmp_path, editor: Editor) -> Config:
     ("how", "words"), [("EditFailed", "refused"), ("OutOfMemory", "out of memory"), ("Bug", "ZeroDivisionError")]
 )
 def test_a_pair_that_fails_is_recorded_with_its_reason_and_tried_again(photos_json, tmp_path, how, words):
-    config = configured(photos_json, tmp_path, PlannedEditor(fails="causal", how=how))
+    config = configured(photos_json, tmp_path, PlannedEditor(fails="因果", how=how))
     assert edit(config, World()) == 0
     rows = list(read_records(RunDir(config.the_run).manifest, Edit))
     assert [row.image is None for row in rows] == [False, False, True, False]
@@ -76,7 +77,7 @@ def test_a_pair_that_fails_is_recorded_with_its_reason_and_tried_again(photos_js
 
 @pytest.mark.parametrize("how", ["Poisoned", "DiskFull"])
 def test_a_process_that_cannot_go_on_stops_and_blames_no_later_pair(photos_json, tmp_path, how):
-    config = configured(photos_json, tmp_path, PlannedEditor(fails="physical", how=how))
+    config = configured(photos_json, tmp_path, PlannedEditor(fails="物理", how=how))
     with pytest.raises((RuntimeError, OSError)):
         edit(config, World())
     run = RunDir(config.the_run)
@@ -87,7 +88,7 @@ def test_a_process_that_cannot_go_on_stops_and_blames_no_later_pair(photos_json,
 
 
 def test_a_run_in_which_everything_failed_says_so_by_its_exit_code(photos_json, tmp_path):
-    config = configured(photos_json, tmp_path, PlannedEditor(fails="causal"))
+    config = configured(photos_json, tmp_path, PlannedEditor(fails="因果"))
     assert edit(replace(config, categories=("causal",)), World()) == 1
     assert edit(replace(config, max_failures=0), World()) == 1
     assert edit(replace(config, max_failures=1), World()) == 0
@@ -100,15 +101,22 @@ def test_checking_writes_nothing(photos_json, tmp_path):
 
 
 def test_whatever_changes_pixels_changes_the_key():
-    pair = Pair(pair_id="a", category="causal", instruction="x", source_sha256="s")
+    first, second = Picture(sha256="s"), Picture(sha256="t")
+    pair = Pair(pair_id="a", category="causal", instruction="x", sources=(first,))
+    changed = msgspec.structs.replace
     editor = QwenImageEdit()
+    key_of = edit_key_of(editor)
     keys = {
-        edit_key(editor)(pair, 1),
-        edit_key(editor)(pair, 2),
-        edit_key(editor)(replace(pair, instruction="y"), 1),
-        edit_key(editor)(replace(pair, source_sha256="t"), 1),
+        key_of(pair, 1),
+        key_of(pair, 2),
+        key_of(pair, 1, "a rewritten prompt"),
+        key_of(changed(pair, instruction="y"), 1),
+        key_of(changed(pair, turns=("x", "y")), 1),
+        key_of(changed(pair, sources=(second,)), 1),
+        key_of(changed(pair, sources=(first, second)), 1),
+        key_of(changed(pair, sources=(second, first)), 1),
         *(
-            edit_key(replace(editor, **{name: value}))(pair, 1)
+            edit_key_of(replace(editor, **{name: value}))(pair, 1)
             for name, value in {
                 "model": "other/model",
                 "revision": "abc",
@@ -126,9 +134,9 @@ def test_whatever_changes_pixels_changes_the_key():
             }.items()
         ),
     }
-    assert len(keys) == 17
-    assert edit_key(replace(editor, offload="model"))(pair, 1) == edit_key(editor)(pair, 1)
-    assert edit_key(editor)(replace(pair, rationale="r", tags=("t",)), 1) == edit_key(editor)(pair, 1)
+    assert len(keys) == 21
+    assert edit_key_of(replace(editor, offload="model"))(pair, 1) == key_of(pair, 1)
+    assert key_of(changed(pair, rationale="r", tags=("t",)), 1) == key_of(pair, 1)
 
 
 def test_guidance_gets_its_negative_prompt_exactly_when_it_is_asked_for():
@@ -151,6 +159,10 @@ def test_every_field_of_an_editor_or_a_judge_decides_unless_it_is_known_to_be_ne
     assert plugin.neutral <= NEUTRAL
 
 
+def ids_of(config: Config) -> list[str]:
+    return [pair.pair_id for pair in RunDir(config.the_run).read_pairs()]
+
+
 def test_every_setting_that_changes_edits_is_noticed_by_the_next_launch(photos_json, tmp_path):
     config = configured(photos_json, tmp_path, Unchanged())
     edit(config, World())
@@ -158,11 +170,21 @@ def test_every_setting_that_changes_edits_is_noticed_by_the_next_launch(photos_j
     another[0]["edit_instruction_en"] = "Something else."
     path = tmp_path / "another.json"
     path.write_text(json.dumps(another), encoding="utf-8")
-    others = {"benchmark": path, "language": "zh", "seed": 1, "editor": PlannedEditor()}
-    names = those_that_change("edits") - {"accept_changes"}  # which is the wish to have them made anew
+    prompts = tmp_path / "prompts.csv"
+    prompts.write_text("pair_id,prompt\n" + "".join(f"{pair_id},Do it.\n" for pair_id in ids_of(config)))
+    others = {
+        "benchmark": path,
+        "language": "zh",
+        "seed": 1,
+        "editor": PlannedEditor(),
+        "rewrite": prompts,
+        "columns": {"instruction": "original_description_en"},
+        "files": "*.json",
+    }
+    names = those_that_change("edits") - {"accept_changes"}  # which is the wish to have them made again
     assert names == set(others), "a field of Config that changes edits has no value here to try"
     for name, value in others.items():
-        with pytest.raises(UsageError, match=f"{name}|class_path|has changed since"):
+        with pytest.raises(UsageError, match=f"{name}|class_path|has changed since|prompts:"):
             edit(replace(config, **{name: value}), World())
 
 
@@ -219,7 +241,7 @@ def test_an_image_without_a_record_is_counted_and_made_again(dots, tmp_path):
 class NoPicture(Editor):
     """Forgets to return one."""
 
-    def edit(self, pair, source, seed):
+    def edit(self, pair, sources, seed):
         pass
 
 
@@ -263,16 +285,6 @@ def test_a_whole_benchmark_that_is_the_same_byte_for_byte_is_not_read_row_by_row
             assert num_read_after(run.config, lambda text: text) == 0
 
 
-def test_a_benchmark_too_large_for_memory_gives_the_same_run(dots, tmp_path, monkeypatch):
-    for name, in_memory in (("large", 100), ("small", 2**20)):
-        monkeypatch.setattr("editbench.stages.edit_plan._IN_MEMORY", in_memory)
-        config = replace(configured(dots, tmp_path, PlannedEditor()), run_dir=(tmp_path / name,))
-        edit(replace(config, limit=1), World())
-        edit(config, World())
-    assert (tmp_path / "large" / "pairs.jsonl").read_bytes() == (tmp_path / "small" / "pairs.jsonl").read_bytes()
-    assert tree(tmp_path / "large", "images") == tree(tmp_path / "small", "images")
-
-
 def test_a_launch_some_of_whose_records_cannot_be_read_at_its_end_says_so(photos_json, tmp_path, monkeypatch):
     config = configured(photos_json, tmp_path, Unchanged())
     merge = RunDir.merge
@@ -282,13 +294,14 @@ def test_a_launch_some_of_whose_records_cannot_be_read_at_its_end_says_so(photos
         whole = part.read_bytes()
         part.write_bytes(b"".join(whole.splitlines(keepends=True)[1:]))
         found = merge(run, *args)
-        run.part("edit", 2, 0).append(Edit.from_json(whole.splitlines()[0].decode()))
+        run.part("edit", 2, 0).append(Edit.from_json(whole.splitlines()[0]))
+        monkeypatch.setattr(RunDir, "edits", lambda run, pairs: found)
         return found
 
     monkeypatch.setattr(RunDir, "merge", without_one)
     with pytest.raises(OSError, match="1 of 4 pairs"):
         edit(config, World())
-    monkeypatch.setattr(RunDir, "merge", merge)
+    monkeypatch.undo()
     assert edit(config, World()) == 0
     assert len(list(read_records(RunDir(config.the_run).manifest, Edit))) == 4
 

@@ -2,13 +2,15 @@ import errno
 import json
 import os
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from editbench.records import Edit, Pair, Score
-from editbench.run.durable import RecordFiles, read_records, write_atomic, write_lines, write_records
-from editbench.run.run_dir import RunDir, environment, file_stem, key, seed_for, sha256
+from editbench.errors import UsageError
+from editbench.records import Edit, Pair, Picture, Score
+from editbench.run.durable import read_records, write_atomic, write_records
+from editbench.run.run_dir import RunDir, edit_key, environment, file_stem, key, seed_for, sha256
 
 ANY_FILE = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists, max_leaves=3)
@@ -20,7 +22,7 @@ def an_edit(pair_id: str, **changes: object) -> Edit:
 
 
 def a_pair(pair_id: str) -> Pair:
-    return Pair(pair_id=pair_id, category="causal", instruction="x", source_sha256="s")
+    return Pair(pair_id=pair_id, category="causal", instruction="x", sources=(Picture(sha256="s"),))
 
 
 @given(IDS)
@@ -37,7 +39,9 @@ def test_an_ordinary_id_is_its_own_file_name(pair_id):
     assert file_stem(pair_id) == pair_id
 
 
-@pytest.mark.parametrize("pair_id", ["../../etc/passwd", "a/b", "CON", ".hidden", "x" * 300, "nul.png", "a\0b"])
+@pytest.mark.parametrize(
+    "pair_id", ["../../etc/passwd", "a/b", "CON", ".hidden", "x" * 300, "nul.png", "a\0b", "a.2", "a.TRY1", "a.turn2"]
+)
 def test_an_unsafe_id_gets_a_hash_so_that_no_two_meet(pair_id):
     assert file_stem(pair_id) != pair_id
     assert file_stem(pair_id) != file_stem(pair_id + "'")
@@ -63,7 +67,7 @@ def test_a_full_disk_leaves_neither_the_file_nor_a_temporary_one(tmp_path):
 
 def test_a_torn_last_line_costs_that_record_alone_wherever_it_tore(tmp_path):
     path = tmp_path / "part.jsonl"
-    whole = "".join(an_edit(name).to_json() + "\n" for name in ("a", "b")).encode()
+    whole = b"".join(an_edit(name).to_json() + b"\n" for name in ("a", "b"))
     second = whole.index(b"\n") + 1
     for cut in range(second, len(whole) - 1):
         path.write_bytes(whole[:cut])
@@ -74,19 +78,19 @@ def test_a_torn_last_line_costs_that_record_alone_wherever_it_tore(tmp_path):
 
 def test_a_block_of_zeros_costs_one_record(tmp_path):
     path = tmp_path / "part.jsonl"
-    path.write_bytes(an_edit("a").to_json().encode() + b"\n" + b"\0" * 4096 + b"\n" + an_edit("b").to_json().encode())
+    path.write_bytes(an_edit("a").to_json() + b"\n" + b"\0" * 4096 + b"\n" + an_edit("b").to_json())
     assert [edit.pair_id for edit in read_records(path, Edit)] == ["a", "b"]
 
 
 def a_score(pair_id: str, **changes: object) -> Score:
-    return Score(**({"pair_id": pair_id, "value": 5.0, "key": "k", "reply": "5.0"} | changes))
+    return Score(**({"pair_id": pair_id, "value": 5.0, "key": "k", "values": {"SC": 5.0}} | changes))
 
 
 @ANY_FILE
 @given(
     data=st.lists(
         st.binary(max_size=30)
-        | st.sampled_from([a_score("a").to_json().encode(), b"\n", b"\r", b"[" * 100_000, b"9" * 5_000, b"\0" * 4_096])
+        | st.sampled_from([a_score("a").to_json(), b"\n", b"\r", b"[" * 100_000, b"9" * 5_000, b"\0" * 4_096])
         | st.dictionaries(st.sampled_from(["pair_id", "value", "key", "values"]), JSON).map(
             lambda row: json.dumps({"pair_id": "b", "value": None, "key": "k"} | row).encode()
         ),
@@ -99,14 +103,14 @@ def test_any_bytes_in_a_file_of_records_give_whole_records_or_none(tmp_path, dat
     for score in read_records(path, Score):
         assert isinstance(score.pair_id, str)
         assert isinstance(score.key, str)
-        assert isinstance(score.values, tuple)
+        assert isinstance(score.values, dict)
         assert score.value is None or isinstance(score.value, float | int)
 
 
 @ANY_FILE
 @given(place=st.integers(0), damage=st.binary(min_size=1, max_size=40))
 def test_damage_anywhere_costs_no_record_but_those_it_touches(tmp_path, place, damage):
-    lines = [a_score(str(number)).to_json().encode() for number in range(5)]
+    lines = [a_score(str(number)).to_json() for number in range(5)]
     whole = b"\n".join(lines) + b"\n"
     place %= len(whole)
     path = tmp_path / "damaged.jsonl"
@@ -133,7 +137,7 @@ def test_a_record_survives_its_own_line(pair_id, error):
     edit = an_edit(pair_id, error=error, image=None)
     line = edit.to_json()
     assert Edit.from_json(line) == edit
-    assert len((line + "\n").encode().split(b"\n")) == 2
+    assert len((line + b"\n").split(b"\n")) == 2
 
 
 def test_the_newest_launch_wins_and_the_merge_drops_the_parts(tmp_path):
@@ -144,10 +148,10 @@ def test_the_newest_launch_wins_and_the_merge_drops_the_parts(tmp_path):
     with run.part("score-x", 1, 0) as part:
         part.append(an_edit("other stage"))
     latest = run.latest(Edit, "edit", run.manifest)
-    assert latest["a"].error is None
+    assert latest["a", 0].error is None
     write_records(run.pairs, [a_pair("a")])
     run.merge(Edit, "edit", run.manifest)
-    assert list(read_records(run.manifest, Edit)) == [latest["a"]]
+    assert list(read_records(run.manifest, Edit)) == [latest["a", 0]]
     assert [path.name for path in (tmp_path / "parts").iterdir()] == ["score-x.000001.00000.jsonl"]
 
 
@@ -155,7 +159,7 @@ def test_records_of_a_part_outlast_a_crash_before_the_merge(tmp_path):
     run = RunDir(tmp_path)
     with run.part("edit", 1, 3) as part:
         part.append(an_edit("a"))
-    assert set(run.latest(Edit, "edit", run.manifest)) == {"a"}
+    assert set(run.latest(Edit, "edit", run.manifest)) == {("a", 0)}
 
 
 def test_an_image_counts_only_byte_for_byte(tmp_path):
@@ -177,61 +181,121 @@ def test_a_pairs_seed_follows_from_run_and_id_alone():
     seeds = {seed_for(run, pair) for run in (0, 1, 42) for pair in ("a", "b", "物理")}
     assert len(seeds) == 9
     assert all(0 <= seed < 2**63 for seed in seeds)
-    assert seed_for(0, "a") == 476750478927199554  # published runs depend on it
-
-
-def test_the_place_of_a_record_holds_when_its_file_is_replaced_or_removed(tmp_path):
-    paths = [tmp_path / name for name in ("merged", "part", "missing")]
-    write_records(paths[0], [an_edit("a", seed=1), an_edit("物理", seed=2)])
-    paths[1].write_bytes(b"[torn\n" + an_edit("a", seed=3).to_json().encode())  # a last line without its line break
-    with RecordFiles(Edit, paths) as files:
-        newest = files.newest()
-        write_records(paths[0], [an_edit("another")])
-        paths[1].unlink()
-        assert {name: files.at(place).seed for name, place in newest.items()} == {"a": 3, "物理": 2}
-        assert files.line(newest["a"]) == an_edit("a", seed=3).to_json().encode() + b"\n"
-
-
-def test_more_files_of_records_than_may_be_open_are_read(tmp_path, monkeypatch):
-    monkeypatch.setattr("editbench.run.durable._MOST_OPEN", 2)
-    paths = [tmp_path / str(number) for number in range(5)]
-    for number, path in enumerate(paths):
-        write_records(path, [an_edit(f"{number} {of}", seed=number) for of in range(3)])
-    with RecordFiles(Edit, paths) as files:
-        found = [(place, edit, files.at(place)) for place, edit in files]  # one asked for between two others
-        assert [edit.seed for _, edit, _ in found] == [number for number in range(5) for _ in range(3)]
-        assert all(edit == again == files.at(place) for place, edit, again in reversed(found))
-        assert len(files._open) == 2
-        write_records(paths[0], [an_edit("another", seed=0)])  # as a launch does that has ended meanwhile
-        for place, _, _ in found[-6:]:
-            files.at(place)  # of the last two files, so that the first is closed
-        with pytest.raises(OSError, match=f"Stale.*{paths[0]}"):
-            files.at(found[0][0])
+    assert seed_for(0, "a") == seed_for(0, "a", 0) == 476750478927199554  # published runs depend on it
+    assert len({seed_for(0, pair, try_) for pair in ("a", "a\n1", "a1") for try_ in range(4)}) == 12
 
 
 def test_a_part_that_appears_during_the_merge_is_not_dropped(tmp_path, monkeypatch):
     run = RunDir(tmp_path)
     write_records(run.pairs, [a_pair("a")])
 
-    def late(path, lines):  # as where a network disk shows another machine's part only now
-        write_lines(path, lines)
+    def late(path, records):  # as where a network disk shows another machine's part only now
+        write_records(path, records)
         with run.part("edit", 1, 0) as part:
             part.append(an_edit("a"))
 
-    monkeypatch.setattr("editbench.run.run_dir.write_lines", late)
+    monkeypatch.setattr("editbench.run.run_dir.write_records", late)
     run.merge(Edit, "edit", run.manifest)
-    assert run.latest(Edit, "edit", run.manifest) == {"a": an_edit("a")}
+    assert run.latest(Edit, "edit", run.manifest) == {("a", 0): an_edit("a")}
 
 
-def test_records_that_are_merged_while_they_are_read_are_all_found(tmp_path):
+def test_records_that_are_merged_while_they_are_read_are_all_found(tmp_path, monkeypatch):
     run = RunDir(tmp_path)
     write_records(run.pairs, [a_pair("a"), a_pair("b")])
     for launch, pair_id in enumerate("ab", start=1):
         with run.part("edit", launch, 0) as part:
             part.append(an_edit(pair_id))
-    with run.records(Edit, "edit", run.manifest) as before, run.records(Edit, "edit", run.manifest) as within:
-        reading = iter(within)
-        found = [next(reading)[1].pair_id]
-        run.merge(Edit, "edit", run.manifest)
-        assert found + [edit.pair_id for _, edit in reading] == ["a", "b"]
-        assert sorted(before.newest()) == ["a", "b"]
+    num_read = []
+
+    def read_and_merge(path, kind):
+        found = list(read_records(path, kind))
+        num_read.append(path)
+        if len(num_read) == 1:  # another launch ends after the first file is read
+            monkeypatch.undo()
+            run.merge(Edit, "edit", run.manifest)
+            monkeypatch.setattr("editbench.run.run_dir.read_records", read_and_merge)
+        return found
+
+    monkeypatch.setattr("editbench.run.run_dir.read_records", read_and_merge)
+    assert set(run.latest(Edit, "edit", run.manifest)) == {("a", 0), ("b", 0)}
+    assert len(num_read) == 3
+
+
+def test_each_try_of_a_pair_has_its_record_and_the_merge_keeps_their_order(tmp_path):
+    run = RunDir(tmp_path)
+    write_records(run.pairs, [a_pair("b"), a_pair("a")])
+    for rank, names in enumerate(([("a", 1), ("b", 2)], [("a", 10), ("b", 0), ("gone", 0)])):
+        with run.part("edit", 1, rank) as part:
+            for pair_id, try_ in names:
+                part.append(an_edit(pair_id, try_=try_))
+    found = run.merge(Edit, "edit", run.manifest)
+    assert list(found) == [("b", 0), ("b", 2), ("a", 1), ("a", 10)]
+    assert list(read_records(run.manifest, Edit)) == list(found.values())
+    assert json.loads(run.manifest.read_bytes().splitlines()[1])["try"] == 2
+
+
+def test_an_edit_counts_only_for_the_sources_and_instructions_that_it_was_made_from(tmp_path):
+    run = RunDir(tmp_path)
+    pair = a_pair("a")
+    write_records(run.manifest, [an_edit("a", key=edit_key(pair, seed=1)), an_edit("b", key=edit_key(pair))])
+    replace = msgspec.structs.replace
+    assert set(run.edits([pair])) == {("a", 0)}
+    assert set(run.edits([replace(pair, category="another", rationale="r")])) == {("a", 0)}
+    for other in (
+        replace(pair, instruction="y"),
+        replace(pair, turns=("x", "y")),
+        replace(pair, sources=(Picture(sha256="t"),)),
+        replace(pair, sources=(*pair.sources, *pair.sources)),
+    ):
+        assert run.edits([other]) == {}
+
+
+def test_every_picture_of_a_pair_has_a_place_of_its_own(tmp_path):
+    run = RunDir(tmp_path)
+    places = [
+        path
+        for pair_id in ("a", "a.2", "a.try1", "a.try1.turn2", "A.TRY1")
+        for path in (
+            *(run.source(pair_id, index) for index in range(3)),
+            *(run.reference(pair_id, name) for name in ("reference", "mask", "2")),
+            *(run.image(pair_id, try_) for try_ in range(3)),
+            *(run.step(pair_id, try_, turn) for try_ in range(3) for turn in (1, 2)),
+        )
+    ]
+    assert len({str(path).casefold() for path in places}) == len(places)
+    assert run.source("a", 1).name == "a.2.png"
+    assert run.image("a", 1).name == "a.try1.png"
+    assert run.step("a", 1, 2).name == "a.try1.turn2.png"
+    assert run.reference("a", "mask").relative_to(tmp_path).as_posix() == "references/a.mask.png"
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
+def test_a_disk_that_cannot_sync_folders_still_takes_files(tmp_path, monkeypatch, number):
+    fsync = os.fsync
+
+    def of_files_only(handle):
+        if os.path.isdir(f"/proc/self/fd/{handle}"):
+            raise OSError(number, os.strerror(number))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", of_files_only)
+    write_atomic(tmp_path / "folder" / "file", b"data")
+    with RunDir(tmp_path).part("edit", 1, 0) as part:
+        part.append(an_edit("a"))
+    assert (tmp_path / "folder" / "file").read_bytes() == b"data"
+
+
+def test_a_folder_that_holds_other_files_is_refused_and_a_run_that_was_cut_short_is_not(tmp_path):
+    run = RunDir(tmp_path / "run")
+    run.refuse_another_folder()
+    run.root.mkdir()
+    run.refuse_another_folder()
+    run.logs.mkdir()
+    (run.root / "edit.lease").write_text("")
+    run.config.write_text("")
+    run.refuse_another_folder()
+    (run.root / "images").mkdir()
+    with pytest.raises(UsageError, match=r"run holds files and is no run \(images\)"):
+        run.refuse_another_folder()
+    write_records(run.pairs, [a_pair("a")])
+    run.refuse_another_folder()

@@ -1,118 +1,166 @@
-"""The benchmark file as pairs, with every defect found before anything heavy is loaded.
-
-A row is an item of a JSON list, a line of JSONL or a line of CSV; all three know the same fields:
-
-    id                  or the stem of original_image_path
-    category            or subset: English or Chinese
-    src_img_b64         the source image in base64, or
-    source              its path below the folder of images
-    instruction         English: edit_instruction_en, instruction_en or instruction;
-                        Chinese: edit_instruction or instruction_zh
-    rationale           likewise rationale_short_en, rationale_en, rationale; rationale_short, rationale_zh
-    description         likewise original_description_en, description_en, description;
-                        original_description, description_zh
-    reference           path of an image of a right edit
-    source_group, difficulty, tags
-
-All but the first four are optional, and fields not named here are ignored: with a warning where one is nearly a field
-that its row lacks.
-"""
+"""A benchmark as pairs, with every defect found before anything heavy is loaded; see README.md in this folder."""
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from PIL.Image import Image
 
-from editbench.benchmark.files import Defects, shown
-from editbench.benchmark.rows import Seen, parse_category, rows
-from editbench.records import Category, Language, Pair
+from editbench.benchmark.columns import Columns
+from editbench.benchmark.defects import Defects, shown
+from editbench.benchmark.files import Data, read_items
+from editbench.benchmark.rewrite import check_prompts, read_prompts
+from editbench.benchmark.rows import Row, Seen
+from editbench.records import Pair
 
 log = logging.getLogger(__name__)
 
-__all__ = ["load_pairs", "parse_category", "read_sources", "selector"]
+__all__ = [
+    "Data",
+    "check_prompts",
+    "load_pairs",
+    "misspelt_categories",
+    "read_pictures",
+    "read_prompts",
+    "selector",
+]
 
 
-def load_pairs(
-    path: Path,
-    *,
-    language: Language,
-    images: Path | None = None,
-    earlier: Callable[[str], Pair | None] = lambda pair_id: None,
-) -> Iterator[Pair]:
-    """Read a whole benchmark, pair by pair, and check all of it: every field, and that every image decodes.
-
-    Paths in a row start from `images`, or from the file's own folder, and stay below it. A `.json` list is read
-    item by item: 270 items with 1.9 MB of base64 each (1472 × 1104 PNG), 0.52 GB in all, took the process from 33 MB
-    to a peak of 77 MB (`ru_maxrss` of a fresh process before and after the call) and 18 s of one core.
+def load_pairs(data: Data, *, earlier: Callable[[str], Pair | None] = lambda pair_id: None) -> Iterator[Pair]:
+    """Read a whole benchmark, pair by pair, and check all of it: every field, and that every picture decodes.
 
     Args:
-        path: the benchmark.
-        language: of the texts.
-        images: the folder that paths start from; None: the file's own.
-        earlier: gives the pair of an id as it was when last read: a source that is the same byte for byte is not
+        data: where it stands and how it is read.
+        earlier: gives the pair of an id as it was when last read: a picture that is the same byte for byte is not
             decoded again.
 
     Raises:
-        UsageError: after the last pair, all defects at once, a line each: file, row (an item's number from 1; in JSONL
-            and CSV the line's), field, what is wrong and what to do.
+        UsageError: after the last pair, all defects at once, a line each: file, row, field, what is wrong and what to
+            do.
     """
-    defects = Defects(path)
-    num_pairs = 0
-    seen = Seen()
+    defects, seen = Defects(data.path), Seen()
+    columns = Columns(data.columns, several_languages=data.language == "all")
+    num_pairs, num_skipped = 0, Counter[str]()
     misspelt: dict[str, str] = {}
-    for row in rows(path, images, defects):
-        row.check_id(seen)
+    said: set[str] = set()
+
+    def say(text: str) -> None:
+        if text not in said:
+            said.add(text)
+            log.warning("%s.", text)
+
+    for row in rows(data, columns, defects, say):
         misspelt.update(row.misspelt())
-        before = earlier(row.pair_id)
-        pair = row.pair(language, before and before.source_sha256)
-        if pair is not None:
+        languages = row.languages(data.languages)
+        if not languages:
+            num_skipped[str(row.language)] += 1
+            continue
+        marked, known = data.language == "all", set[str]()
+        for language in languages:
+            pair_id = row.pair_id(language, marked=marked)
+            row.check_id(pair_id, seen)
+            if (before := earlier(pair_id)) is not None:
+                known |= {picture.sha256 for picture in (*before.sources, *before.references.values())}
+        for pair in row.pairs(languages, marked=marked, known=known):
             num_pairs += 1
             yield pair
+    if columns.unseen:
+        names = ", ".join(map(shown, sorted(columns.unseen)))
+        defects.add(f"--columns: no row has a column {names}; name those that the file has")
     if not num_pairs:
-        defects.add_if_none("holds no pair; give it at least one")
+        others = ", ".join(f"{number} rows are in {name}" for name, number in num_skipped.items())
+        defects.add_if_none(
+            f"holds no pair in {data.language}: {others}; use --language {next(iter(num_skipped))}"
+            if num_skipped
+            else "holds no pair; give it at least one"
+        )
     defects.raise_if_any()
+    if columns.recognised:
+        read = ", ".join(f"{name} as {target}" for name, target in columns.recognised.items())
+        log.info("%s: read %s; --columns says otherwise.", data.path, read)
     for name, near in misspelt.items():
-        log.warning("%s: the field %s is ignored; is %s meant?", path, shown(name), near)
+        log.warning("%s: the field %s is ignored; is %s meant?", data.path, shown(name), near)
 
 
-def read_sources(path: Path, pair_ids: Iterable[str], *, images: Path | None = None) -> Iterator[tuple[str, Image]]:
-    """Read the file once more and yield the decoded sources of these pairs, in file order, one at a time.
+def read_pictures(data: Data, wanted: Collection[str]) -> Iterator[tuple[str, list[Image], dict[str, Image]]]:
+    """Read the benchmark again and yield id, decoded sources and decoded references of these pairs, in file order.
 
     Raises:
-        UsageError: while iterating: the file is no longer what `load_pairs` accepted.
+        UsageError: while iterating: the benchmark is no longer what `load_pairs` accepted.
     """
-    wanted = set(pair_ids)
-    if not wanted:
+    missing = set(wanted)
+    if not missing:
         return
-    defects = Defects(path)
-    for row in rows(path, images, defects):
-        if row.pair_id not in wanted:
+    defects, marked = Defects(data.path), data.language == "all"
+    columns = Columns(data.columns, several_languages=marked)
+    for row in rows(data, columns, defects, lambda text: None):
+        names = [row.pair_id(language, marked=marked) for language in row.languages(data.languages)]
+        names = [name for name in names if name in missing]
+        if not names:
             continue
-        source = row.source()
+        sources, references = row.pictures()
         defects.raise_if_any()
-        if source is not None:
-            yield row.pair_id, source
-        wanted.remove(row.pair_id)
-        if not wanted:
+        for name in names:
+            yield name, sources, references
+        missing.difference_update(names)
+        if not missing:
             return
-    for pair_id in sorted(wanted):
+    for pair_id in sorted(missing):
         defects.add(f"has no row with id {shown(pair_id)} any more; put it back or start a new run")
     defects.raise_if_any()
 
 
-def selector(*, limit: int | None, categories: Sequence[Category]) -> Callable[[Pair], bool]:
-    """Tells of each pair, asked in file order, whether it is one of the first `limit` of one of these categories.
+def rows(data: Data, columns: Columns, defects: Defects, say: Callable[[str], None]) -> Iterator[Row]:
+    """The benchmark's rows in order; what is no row goes to the defects."""
+    for item in read_items(data, columns, defects, say):
+        yield Row(item, columns, defects)
+
+
+def selector(
+    *, limit: int | None, categories: Sequence[str], name: Callable[[str], str] = str.strip
+) -> Callable[[Pair], bool]:
+    """Whether a pair, asked in file order, is one of the first `limit` of one of these categories.
 
     Args:
         limit: None: all of them.
-        categories: none: all five.
+        categories: none: all there are.
+        name: what a category is called, for a rubric may know two names of one.
     """
-    taken: Counter[Category] = Counter()
+    taken: Counter[str] = Counter()
+    wanted = {name(category) for category in categories}
 
     def chooses(pair: Pair) -> bool:
-        taken[pair.category] += 1
-        return (not categories or pair.category in categories) and (limit is None or taken[pair.category] <= limit)
+        category = name(pair.category)
+        taken[category] += 1
+        return (not wanted or category in wanted) and (limit is None or taken[category] <= limit)
 
     return chooses
+
+
+def misspelt_categories(categories: Counter[str]) -> dict[str, str]:
+    """Categories that are probably misspelt, each with the one that is meant.
+
+    One that a single pair has is, where it is a letter away from another; so is a rarer one that differs in case only.
+    """
+    found: dict[str, str] = {}
+    if len(categories) > 1000:  # then they are no categories, and comparing takes the square of their number
+        return found
+    by_number = categories.most_common()
+    for place, (rare, number) in enumerate(by_number):
+        for usual, more in by_number[:place]:
+            same = rare.casefold() == usual.casefold()
+            if same or (number == 1 < more and len(usual) > 3 and _is_a_letter_away(rare, usual)):
+                found.setdefault(rare, usual)
+    return found
+
+
+def _is_a_letter_away(one: str, other: str) -> bool:
+    """Whether changing, adding or leaving out one character, or swapping two neighbours, makes one text the other."""
+    if abs(len(one) - len(other)) > 1:
+        return False
+    start = 0
+    while start < min(len(one), len(other)) and one[start] == other[start]:
+        start += 1
+    rest, others = one[start:], other[start:]
+    swapped = rest[:2] == others[:2][::-1] and rest[2:] == others[2:]
+    return swapped or rest[1:] == others[1:] or rest[1:] == others or rest == others[1:]

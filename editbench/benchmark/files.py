@@ -1,224 +1,177 @@
-"""The files that a benchmark may stand in, read row by row: a JSON list, JSONL, CSV."""
+"""The files that a benchmark consists of: one, or those of a folder; and their rows, whatever the format."""
 
-import codecs
-import csv
-import json
-import re
-from collections import Counter
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, Literal
 
+from editbench.benchmark.columns import Columns, Spec
+from editbench.benchmark.defects import Defects, Fields, kind
+from editbench.benchmark.pictures import Places
+from editbench.benchmark.texts import csv_rows, json_rows, open_text
 from editbench.errors import UsageError
-from editbench.images import MAX_BYTES
+from editbench.records import Language
 
-_MAX_SHOWN = 50
-_MAX_ROW = 2 * MAX_BYTES  # one endless row must not fill the memory; base64 takes 4/3 of an image's bytes
-_CHUNK = 2**20
-_TOKEN = 16  # characters; over the longest that JSON can be cut in without saying so, such as \ud83d\ude00
-_BLANK = re.compile(r"[ \t\r\n]*")
-
-
-class Defects:
-    """What is wrong with one file, gathered so that its user sees all of it at once."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lines: list[str] = []
-
-    def add(self, message: str, row: int | None = None, pair_id: str = "", field: str = "") -> None:
-        """One defect: what is wrong and what to do, and where as far as it is known."""
-        place = str(self._path)
-        if row is not None:
-            place += f", row {row}" + (f" (id {shown(pair_id)})" if pair_id else "")
-        self._lines.append(f"{place}{', ' if field else ''}{field}: {message}")
-
-    def add_if_none(self, message: str) -> None:
-        """One that only counts where it is not explained by another."""
-        if not self._lines:
-            self.add(message)
-
-    def raise_if_any(self) -> None:
-        """Raise one UsageError with all of them, the first 50 in words."""
-        lines = self._lines
-        if len(lines) > 1:
-            more = [f"and {len(lines) - _MAX_SHOWN} more"] if len(lines) > _MAX_SHOWN else []
-            lines = [f"{len(lines)} defects in {self._path}:", *lines[:_MAX_SHOWN], *more]
-        if lines:
-            raise UsageError("\n  ".join(lines))
+log = logging.getLogger(__name__)
+TEXTS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")
+ENDINGS = TEXTS
+_METADATA = tuple(f"metadata{ending}" for ending in (".jsonl", ".csv", ".parquet"))
 
 
-class Fields(dict[str, Any]):
-    """A row's fields by name; JSON may name one twice, of which a dict would keep the last in silence."""
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """Where a benchmark stands and how it is to be read."""
 
-    repeated: frozenset[str] = frozenset()
+    path: Path
+    """A file, a folder, or `hf:owner/name[@revision][:config/split]`."""
+    images: Path | None = None
+    """The folder that paths of pictures start from; None: the file's own, then the benchmark's."""
+    files: str | None = None
+    """Of a folder: which files hold the rows, as a pattern such as `*/annotation.json`; None: found by their names."""
+    columns: Mapping[str, Spec] = field(default_factory=dict[str, Spec])
+    """What stands in which column."""
+    language: Language | Literal["all"] = "en"
+    """Of the texts; all: every pair in every language that it has."""
+
+    @property
+    def root(self) -> Path:
+        """The folder that `Picture.path` starts from."""
+        return self.images or (self.path if self.path.is_dir() else self.path.parent)
+
+    @property
+    def languages(self) -> tuple[Language, ...]:
+        """Those that are asked for."""
+        return ("en", "zh") if self.language == "all" else (self.language,)
+
+    @cached_property
+    def parts(self) -> tuple[Path, ...]:
+        """The files that hold the rows, in order of their names.
+
+        Raises:
+            UsageError: there is no such file or folder, or it is not clear which files of the folder hold the rows.
+        """
+        if self.images is not None and not self.images.is_dir():
+            raise UsageError(f"{self.images}: there is no such folder; give the one that the image paths start from")
+        if not self.path.is_dir():
+            if self.files is not None:
+                raise UsageError(f"--files {self.files}: {self.path} is no folder; leave --files out")
+            if not self.path.is_file():
+                raise UsageError(f"{self.path}: there is no such file or folder; give the benchmark's path")
+            if self.path.suffix.lower() not in ENDINGS:
+                known = ", ".join(ENDINGS)
+                raise UsageError(f"{self.path}: unknown kind of file; give a folder or one of {known}")
+            return (self.path,)
+        return tuple(_matching(self.path, self.files) if self.files else _found(self.path))
 
 
-def _fields(items: list[tuple[str, Any]]) -> Fields:
-    fields = Fields(items)
-    if len(fields) < len(items):
-        fields.repeated = frozenset(name for name, times in Counter(name for name, _ in items).items() if times > 1)
-    return fields
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_fields)
-
-
-def json_items(file: BinaryIO, defects: Defects) -> Iterator[tuple[int, Any]]:
-    """The items of a JSON list, numbered from 1, with no more than about two of them in memory."""
-    window = _Window(file)
-    number = 0
+def _matching(folder: Path, pattern: str) -> list[Path]:
     try:
-        if window.take() != "[":
-            defects.add("is not a JSON list; give a list of objects, one a pair: [{…}, {…}]")
-            return
-        if window.peek() == "]":
-            window.take()
-        else:
-            mark = ","
-            while mark == ",":
-                number += 1
-                yield number, window.value()
-                if window.peek() not in (",", "]"):
-                    raise window.error("Expecting ',' or ']'")
-                mark = window.take()
-        if window.peek():
-            raise window.error("Text after the list's end")
-    except json.JSONDecodeError as error:
-        defects.add(f"is not JSON at byte {window.byte(error.pos)} ({error.msg}); mend the file there", number or None)
-    except UnicodeDecodeError as error:
-        defects.add(f"is not UTF-8 at byte {error.start + 1}; save the file as UTF-8", number or None)
-    except (ValueError, RecursionError) as error:
-        defects.add(f"cannot be read as JSON ({error}); mend the item", number or None)
+        found = sorted(path for path in folder.glob(pattern) if path.is_file())
+    except (ValueError, NotImplementedError) as error:
+        raise UsageError(f"--files {pattern}: is no pattern below {folder} ({error})") from error
+    if not found:
+        raise UsageError(f"--files {pattern}: no such file below {folder}; there are {_some(_files(folder))}")
+    if unknown := [path for path in found if path.suffix.lower() not in ENDINGS]:
+        raise UsageError(f"--files {pattern}: {unknown[0]} is none of {', '.join(ENDINGS)}")
+    return found
 
 
-class _Window:
-    """The part of a JSON text that is being parsed; it moves along the file.
+def _found(folder: Path) -> list[Path]:
+    """A folder's files of rows: metadata of an imagefolder, shards, one file, or files of one name in subfolders."""
+    files = [path for path in _files(folder) if path.suffix.lower() in ENDINGS]
+    if metadata := [path for path in files if path.name in _METADATA]:
+        return metadata
+    shards = [path for path in files if path.suffix.lower() in (".parquet", ".arrow")]
+    shards = [path for path in shards if not path.name.startswith("cache-")]
+    texts = [path for path in files if path.suffix.lower() in TEXTS and path.name not in _ABOUT]
+    at_the_top = [path for path in texts if path.parent == folder]
+    for candidates in (shards, at_the_top, texts):
+        if len(candidates) == 1 or (candidates and candidates is shards):
+            return candidates
+        if len({path.name for path in candidates}) == 1:
+            return candidates
+        if candidates:
+            break
+    what = _some(candidates) if (candidates := shards or at_the_top or texts) else f"none of {', '.join(ENDINGS)}"
+    raise UsageError(f"{folder}: it is not clear which files hold the pairs; say it with --files; there are {what}")
 
-    ijson is not used: its C backend crashes the process on deep nesting and on an integer of over 4,300 digits, its
-    Python backend keeps all that it has read while strings are longer than its chunks (both seen with ijson 3.6.0).
+
+_ABOUT = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "config.json")
+
+
+def _files(folder: Path) -> list[Path]:
+    """All files below the folder, but for hidden ones, sorted."""
+    found = folder.rglob("*")
+    return sorted(
+        path
+        for path in found
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+
+
+def _some(paths: list[Path]) -> str:
+    names = [path.name if len(path.parts) < 2 else "/".join(path.parts[-2:]) for path in paths[:8]]
+    return ", ".join(names) + (f" and {len(paths) - 8} more" if len(paths) > 8 else "") if names else "none"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Item:
+    """One row as it stands in its file."""
+
+    number: int
+    """An item's from 1; of JSON lines and CSV the line's."""
+    fields: Fields
+    file: Path
+    places: Places
+    """Where its paths lead."""
+
+
+def read_items(data: Data, columns: Columns, defects: Defects, say: Callable[[str], None]) -> Iterator[Item]:
+    """All rows in order; what is no row goes to the defects.
+
+    Each gets the fields `__index__` (from 0), `__file__` (the path below the folder, without ending) and `__folder__`
+    (the name of the file's folder), for templates.
     """
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._utf8 = codecs.getincrementaldecoder("utf-8")()
-        self._text = ""
-        self._at = 0
-        self._ended = False
-
-    def peek(self) -> str:
-        """The next character that is not blank; empty at the end."""
-        while True:
-            match = _BLANK.match(self._text, self._at)
-            self._at = match.end() if match else self._at
-            if self._at < len(self._text) or not self._more():
-                return self._text[self._at : self._at + 1]
-
-    def take(self) -> str:
-        """The same, and go past it."""
-        character = self.peek()
-        self._at += len(character)
-        return character
-
-    def value(self) -> Any:
-        """The next JSON value."""
-        self.peek()
-        while True:
-            try:
-                value, end = _DECODER.raw_decode(self._text, self._at)
-            except json.JSONDecodeError as error:
-                # what is only cut off is an open string, or an error within a token's length of the end
-                cut = error.msg.startswith("Unterminated string") or error.pos + _TOKEN > len(self._text)
-                if not cut or not self._more():
-                    raise
-            else:
-                # a number near the end may go on: 1, 1.5, 1.5e+9
-                if end + _TOKEN <= len(self._text) or not self._more():
-                    self._at = end
-                    return value
-
-    def error(self, message: str) -> json.JSONDecodeError:
-        return json.JSONDecodeError(message, self._text, self._at)
-
-    def byte(self, position: int) -> int:
-        """The number, from 1, of the file's byte at this position in the text."""
-        return self._file.tell() - len(self._utf8.getstate()[0]) - len(self._text[position:].encode()) + 1
-
-    def _more(self) -> bool:
-        """Drop what has been parsed, and double the rest: parsing again and again then costs twice, not n times."""
-        if self._ended:
-            return False
-        self._text = self._text[self._at :]
-        self._at = 0
-        if len(self._text) > _MAX_ROW:
-            raise ValueError(f"it has over {_MAX_ROW:,} characters")
-        start = self._file.tell() - len(self._utf8.getstate()[0])
-        data = self._file.read(max(_CHUNK, len(self._text)))
-        self._ended = not data
+    index = 0
+    for path in data.parts:
+        below = path.relative_to(data.path) if data.path.is_dir() else Path(path.name)
+        folder = data.images or path.parent
+        places = Places(data.root, folder)
         try:
-            self._text += self._utf8.decode(data, self._ended)
-        except UnicodeDecodeError as error:
-            error.start += start
-            raise
-        return True
+            for number, fields in text_rows(path, columns.is_field, defects, say):
+                if not isinstance(fields, Fields):
+                    what = f"is {kind(fields)}; give an object with the fields of a pair"
+                    defects.add(what, number, file=path)
+                    continue
+                fields["__index__"] = index
+                fields["__file__"] = below.with_suffix("").as_posix()
+                fields["__folder__"] = path.absolute().parent.name
+                index += 1
+                yield Item(number=number, fields=fields, file=path, places=places)
+        except OSError as error:
+            defects.add(f"cannot be read ({error.strerror}); make it readable", file=path)
 
 
-def json_lines(file: BinaryIO, defects: Defects) -> Iterator[tuple[int, Any]]:
-    """The objects of a JSONL file with their line numbers; blank lines are skipped."""
-    for number, line in _lines(file):
-        if not line.strip():
-            continue
-        try:
-            value: Any = _DECODER.decode(line.decode())
-        except json.JSONDecodeError as error:
-            defects.add(f"is not JSON at character {error.pos + 1} ({error.msg}); mend the line", number)
-        except UnicodeDecodeError as error:
-            defects.add(f"is not UTF-8 at byte {error.start + 1} of the line; save the file as UTF-8", number)
-        except (ValueError, RecursionError) as error:
-            defects.add(f"cannot be read as JSON ({error}); mend the line", number)
+def text_rows(
+    path: Path, is_field: Callable[[str], bool], defects: Defects, say: Callable[[str], None]
+) -> Iterator[tuple[int, Any]]:
+    """The rows of one text file, by its ending a table or JSON, with their numbers."""
+    with open_text(path, say) as file:
+        if link := _link_as_text(path):
+            wrong = f"holds only the path {link}: a link that was copied as text; copy the data set with its links"
+            defects.add(wrong, file=path)
+        elif path.suffix.lower() in (".csv", ".tsv"):
+            yield from csv_rows(file, defects, path, is_field)
         else:
-            yield number, value
+            yield from json_rows(file, defects, path, is_field)
 
 
-def csv_lines(file: BinaryIO, defects: Defects) -> Iterator[tuple[int, Any]]:
-    """The rows of a CSV file below its header, with the numbers of the lines they begin on; tags are split at `;`."""
-    table = csv.reader((line.decode() for _, line in _lines(file)), strict=True)
-    header: list[str] | None = None
-    number = 1
-    try:
-        for cells in table:
-            if cells and header is None:
-                header = [name.strip() for name in cells]
-                repeated = sorted(name for name, times in Counter(header).items() if times > 1)
-                if repeated or not {"id", "original_image_path"}.intersection(header):
-                    wrong = f"has {shown(repeated[0])} twice" if repeated else "has no id"
-                    defects.add(f"the header {wrong}; give a line of distinct column names, parted by commas", number)
-                    return
-            elif cells and header is not None and len(cells) != len(header):
-                defects.add(f"has {len(cells)} cells, the header {len(header)}; quote those with commas", number)
-            elif cells and header is not None:
-                fields = Fields(zip(header, cells, strict=True))
-                if "tags" in fields:
-                    fields["tags"] = [tag.strip() for tag in fields["tags"].split(";") if tag.strip()]
-                yield number, fields
-            number = table.line_num + 1
-    except UnicodeDecodeError as error:
-        line = table.line_num + 1
-        defects.add(f"is not UTF-8 at byte {error.start + 1} of the line; save the file as UTF-8", line)
-    except csv.Error as error:
-        defects.add(f"is not CSV ({error}); mend it", number)
-
-
-def shown(text: str) -> str:
-    """Text of a stranger, safe on a terminal: cut short, what is not printable escaped."""
-    return repr(text if len(text) <= 60 else text[:59] + "…")
-
-
-def kind(value: object) -> str:
-    """What JSON calls the type of this value, with its article."""
-    kinds = {"bool": "true or false", "NoneType": "null", "str": "a text", "list": "a list", "Fields": "an object"}
-    return kinds.get(type(value).__name__, "a number")
-
-
-def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    return enumerate(iter(lambda: file.readline(_MAX_ROW), b""), 1)
+def _link_as_text(path: Path) -> str:
+    """Where a file leads that is a symbolic link written out as text, as a checkout without links leaves it."""
+    if path.stat().st_size > 4096:
+        return ""
+    text = path.read_bytes().decode(errors="replace").strip()
+    is_path = "\n" not in text and text.startswith("..") and "\0" not in text
+    return text if is_path and (path.parent / text).is_file() else ""

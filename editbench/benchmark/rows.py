@@ -1,298 +1,327 @@
-"""One row of a benchmark: which fields it may have, and what is wrong with them."""
+"""One row of a benchmark: the pairs that it makes, and what is wrong with it."""
 
-import base64
-import codecs
-import difflib
-import functools
+import datetime
+import decimal
 import hashlib
+import math
 import os
 import re
-import stat
 import unicodedata
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 from PIL.Image import Image
 
-from editbench.benchmark.files import Defects, Fields, csv_lines, json_items, json_lines, kind, shown
-from editbench.errors import UsageError
-from editbench.images import MAX_BYTES, decode
-from editbench.records import CATEGORIES, Category, Language, Pair
-
-_CHINESE = dict(zip(CATEGORIES, ("物理", "环境", "社会", "因果", "指代"), strict=True))
-
-# In order of preference: the names of the JSON list with images inside, then a table's. Bare names are Chinese in the
-# one, English in the other.
-# The list's `seed` is ignored on purpose: it made the source, and an edit seeded like its source tends to copy it.
-_IN_LANGUAGE: dict[str, dict[Language, tuple[str, ...]]] = {
-    "instruction": {
-        "en": ("edit_instruction_en", "instruction_en", "instruction"),
-        "zh": ("edit_instruction", "instruction_zh"),
-    },
-    "rationale": {
-        "en": ("rationale_short_en", "rationale_en", "rationale"),
-        "zh": ("rationale_short", "rationale_zh"),
-    },
-    "description": {
-        "en": ("original_description_en", "description_en", "description"),
-        "zh": ("original_description", "description_zh"),
-    },
-}
-_ID = ("id", "original_image_path")
-_CATEGORY = ("category", "subset")
-_SOURCE = ("src_img_b64", "source")
-_TEXTS = frozenset(
-    (
-        *(*_ID, *_CATEGORY, *_SOURCE, "reference", "source_group", "difficulty"),
-        *(name for languages in _IN_LANGUAGE.values() for names in languages.values() for name in names),
-    )
-)
-
-_KNOWN = {*_TEXTS, "tags"}
+from editbench.benchmark.columns import KEY, LANGUAGES, OWN_NAMES, Columns, is_blank, nearest
+from editbench.benchmark.defects import Defects, kind, shown
+from editbench.benchmark.files import Item
+from editbench.benchmark.pictures import Found, PictureError, looks_like_picture, read_picture, values_of
+from editbench.images import decode
+from editbench.records import ALL, Language, Pair, Picture
 
 _MAX_ID_BYTES = 512
+_MAX_FIELD = 100_000  # characters of a field that nothing names
 _NOT_TEXT = re.compile("[\0\ud800-\udfff]")
-_URL = re.compile(r"[a-z][a-z0-9+.-]+://|data:", re.IGNORECASE)
+_SOURCE_NAMES = ("src_img_b64", "source")
+_ID_NAMES = ("id", "original_image_path")
+_Texts = tuple[str, tuple[str, ...], str | None, str | None]
 
 
 class Row:
-    """One row, read field by field; what is wrong with it goes to the defects."""
+    """One row, read column by column; what is wrong with it goes to the defects."""
 
-    def __init__(self, number: int, fields: Fields, path: Path, folder: Path, defects: Defects) -> None:
-        self.number = number
-        self._fields = fields
-        self._with_images = path.suffix.lower() == ".json"
-        self._folder = folder
-        self._defects = defects
+    def __init__(self, item: Item, columns: Columns, defects: Defects) -> None:
+        self.number = item.number
+        self.file = item.file
+        self._fields, self._places, self._columns, self._defects = item.fields, item.places, columns, defects
+        self._with_images = item.file.suffix.lower() == ".json"
         self._bad: set[str] = set()
-        self._sound: dict[str, str] = {}
-        doubtful: list[str] = []
-        for name, value in fields.items():
-            if name in _TEXTS and value is not None:
-                if not isinstance(value, str) or (name != "src_img_b64" and _NOT_TEXT.search(value)):
-                    doubtful.append(name)
-                if isinstance(value, str) and value.strip():
-                    self._sound[name] = value
-        self._source_field = next((name for name in _SOURCE if name in self._sound), None)
-        self.pair_id = self._text("id") or _stem(self._text("original_image_path") or "")
-        for name in doubtful:
-            self._no_text(name, fields[name])
-        for name in sorted(fields.repeated):
-            if name in _TEXTS or name == "tags":
+        self._taken: set[str] = set()
+        columns.see(item.fields)
+        self.name = ""
+        """The id, without the language."""
+        field, value = columns.find(item.fields, "id")
+        if not is_blank(value):
+            text = self._plain(field, value)
+            self.name = _stem(text) if text and field == "original_image_path" else text or ""
+        elif "id" not in columns.given:
+            self.name = self._file_name()
+        self._id_field = field
+        for name in sorted(item.fields.repeated):
+            if columns.is_field(name):
                 self._wrong(name, "stands twice in this row; keep one")
 
-    def check_id(self, seen: "Seen") -> None:
-        """The row has an id, and no row before it has one that some file system takes for the same name."""
-        if not self.pair_id:
-            return self._missing(_ID, _ID[self._with_images], "give the row an id of its own")
-        field = next(name for name in _ID if self._fields.get(name))
-        if len(self.pair_id.encode(errors="surrogatepass")) > _MAX_ID_BYTES:
-            self._wrong(field, f"makes an id of over {_MAX_ID_BYTES} bytes; shorten it")
-        number, other = seen.first(self.pair_id, self.number)
-        if number != self.number:
-            same = "is also the id" if other == self.pair_id else f"would be one file name with {shown(other)}, the id"
-            self._wrong(field, f"{same} of row {number}; give each row its own")
-
-    def pair(self, language: Language, known: str | None) -> Pair | None:
-        """The row as a pair, or None and its defects; a source with the hash `known` has been seen to decode."""
-        category = self._category()
-        instruction = self._instruction(language)
-        source = self._source_sha256(known)
-        reference = self._text("reference")
-        if reference is not None:
-            self._picture("reference", self._file("reference", reference))
-        tags = self._tags()
-        if category is None or instruction is None or source is None:
+    @property
+    def language(self) -> Language | None:
+        """What the row's language column says; None where it has none."""
+        field, value = self._columns.find(self._fields, "language")
+        if is_blank(value):
             return None
-        return Pair(
-            pair_id=self.pair_id,
-            category=category,
-            instruction=instruction,
-            source_sha256=source,
-            source=self._text("source") if self._source_field == "source" else None,
-            rationale=self._text(*_IN_LANGUAGE["rationale"][language]),
-            description=self._text(*_IN_LANGUAGE["description"][language]),
-            difficulty=self._text("difficulty"),
-            tags=tags,
-            source_group=self._text("source_group"),
-            reference=reference,
-        )
+        found = LANGUAGES.get(str(value).strip().casefold().replace("_", "-"))
+        if found is None and "language" in self._columns.given:
+            self._wrong(field, f"{shown(str(value))} is no language; give en or zh")
+        return found  # pyright: ignore[reportReturnType]
+
+    def languages(self, wanted: Collection[Language]) -> list[Language]:
+        """In which of the wanted languages the row makes a pair; the first of them where it is clear in none."""
+        own = self.language
+        if own is not None:
+            return [own] if own in wanted else []
+        there: list[Language] = [
+            language for language in wanted if not is_blank(self._in_language("instruction", language)[1])
+        ]
+        return there or list(wanted)[:1]
+
+    def pair_id(self, language: Language, *, marked: bool) -> str:
+        """The id of the pair in a language; `marked`: it ends with the language."""
+        return f"{self.name}.{language}" if marked and self.name else self.name
+
+    def check_id(self, pair_id: str, seen: "Seen") -> None:
+        """See that the row has an id, and no row before it one that some file system takes for the same name."""
+        if not pair_id:
+            what = "give each row an id of its own, or name the columns that make one: --columns id={a}_{b}"
+            return self._missing(_ID_NAMES, _ID_NAMES[self._with_images], what)
+        field = self._id_field or "id"
+        if len(pair_id.encode(errors="surrogatepass")) > _MAX_ID_BYTES:
+            self._wrong(field, f"makes an id of over {_MAX_ID_BYTES} bytes; shorten it")
+        first, other = seen.first(pair_id, f"row {self.number}")
+        if first:
+            same = "is also the id" if other == pair_id else f"would be one file name with {shown(other)}, the id"
+            self._wrong(field, f"{same} of {first}; give each row its own")
+
+    def pairs(self, languages: Collection[Language], *, marked: bool, known: Collection[str]) -> list[Pair]:
+        """The row as a pair in each of these languages; none where it has a defect.
+
+        Args:
+            languages: as `languages` gives them.
+            marked: whether ids end with the language.
+            known: hashes of pictures that are known to decode.
+        """
+        category = self._category()
+        sources = self._hashes(self._sources(), known)
+        references = {name: self._hashes([found], known) for name, found in self._references()}
+        tags, difficulty, group = self._tags(), self._text("difficulty"), self._text("source_group")
+        texts: dict[Language, _Texts | None] = {language: self._texts(language) for language in languages}
+        if self._bad or not sources or any(text is None for text in texts.values()):
+            return []
+        fields = self._further()
+        made: list[Pair] = []
+        for language, text in texts.items():
+            assert text is not None
+            instruction, turns, rationale, description = text
+            made.append(
+                Pair(
+                    pair_id=self.pair_id(language, marked=marked),
+                    category=category,
+                    instruction=instruction,
+                    sources=tuple(sources),
+                    language=language,
+                    turns=turns,
+                    rationale=rationale,
+                    description=description,
+                    references={name: found[0] for name, found in references.items() if found},
+                    fields=fields,
+                    difficulty=difficulty,
+                    tags=tags,
+                    source_group=group,
+                )
+            )
+        return made
+
+    def pictures(self) -> tuple[list[Image], dict[str, Image]]:
+        """The decoded sources in order, and the decoded references by name."""
+        sources = [self._decoded(field, found) for field, found in self._sources()]
+        references = {name: self._decoded(*found) for name, found in self._references()}
+        return [image for image in sources if image], {name: image for name, image in references.items() if image}
 
     def misspelt(self) -> Iterator[tuple[str, str]]:
-        """Fields that are ignored, each with the known one that it nearly is and that the row lacks."""
+        """Columns that are ignored, each with the known one that it nearly is and that the row lacks."""
         for name in self._fields:
-            near = _nearest(name)
-            if near is not None and near not in self._fields:
-                yield name, near
+            if not self._columns.is_field(name):
+                near = nearest(name)
+                if near is not None and near not in self._fields:
+                    yield name, near
 
-    def source(self) -> Image | None:
-        """The source's pixels; can be asked once, for the base64 text is let go."""
-        name, data = self._source_bytes()
-        return self._picture(name, data)
+    # ---- texts
 
-    def _source_sha256(self, known: str | None) -> str | None:
-        """The hash of the source's encoded bytes, if they decode."""
-        name, data = self._source_bytes()
-        if data is None:
+    def _texts(self, language: Language) -> _Texts | None:
+        """Instruction, turns, rationale and description."""
+        turns = self._turns()
+        field, value = self._in_language("instruction", language)
+        if turns is None:
+            if isinstance(value, list):
+                turns = self._text_list(field, value)
+            elif is_blank(value):
+                return self._no_instruction(language)
+        if turns and len(turns) == 1:
+            value, turns = turns[0], ()
+        instruction = (
+            "\n".join(f"{n}. {turn}" for n, turn in enumerate(turns, 1)) if turns else self._plain(field, value)
+        )
+        rationale, description = (
+            self._plain(*self._in_language(name, language)) for name in ("rationale", "description")
+        )
+        return None if instruction is None else (instruction, tuple(turns or ()), rationale, description)
+
+    def _no_instruction(self, language: Language) -> None:
+        names = _NAMES_OF_INSTRUCTION[language]
+        other: Language = "zh" if language == "en" else "en"
+        exists = not is_blank(self._in_language("instruction", other)[1])
+        remedy = f"it exists in {other}: add it, or use --language {other}" if exists else ""
+        given = self._columns.given
+        names = tuple(str(given[name]) for name in (f"instruction_{language}", "instruction") if name in given) or names
+        default = names[0 if self._with_images or given else -1]
+        self._missing(names, default, remedy or f"give the instruction (language {language})")
+
+    def _turns(self) -> list[str] | None:
+        field, value = self._columns.find(self._fields, "turns")
+        texts = (
+            values_of(value)
+            if not is_blank(value)
+            else [text for _, text in self._columns.numbered(self._fields, "turn")]
+        )
+        return self._text_list(field or "turn_1", texts) if texts else None
+
+    def _text_list(self, field: str, values: list[Any]) -> list[str] | None:
+        texts = [self._plain(field, value) for value in values if not is_blank(value)]
+        return [text for text in texts if text is not None] or None
+
+    def _in_language(self, target: str, language: Language) -> tuple[str, Any]:
+        field, value = self._columns.find_text(self._fields, target, language, alone=self.language == language)
+        self._taken.add(field)
+        return field, value
+
+    def _category(self) -> str:
+        field, value = self._columns.find(self._fields, "category")
+        return ALL if is_blank(value) else (self._plain(field, value) or "").strip()
+
+    def _text(self, target: str) -> str | None:
+        return self._plain(*self._columns.find(self._fields, target))
+
+    def _plain(self, field: str, value: object) -> str | None:
+        """A cell as text; numbers count as text, blank ones as none."""
+        if is_blank(value):
             return None
-        digest = hashlib.sha256(data).hexdigest()
-        return digest if digest == known or self._picture(name, data) is not None else None
+        if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+            value = int(value)  # as pandas writes whole numbers of a column with gaps
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return str(value)
+        if not isinstance(value, str):
+            return self._wrong(field, f"is {kind(value)}; give text")
+        if found := _NOT_TEXT.search(value):
+            return self._wrong(
+                field, f"has {found[0]!a} at character {found.start() + 1}, which is no text; take it out"
+            )
+        return value
 
-    def _source_bytes(self) -> tuple[str, bytes | None]:
-        name = self._source_field
-        if name is None:
-            return "", self._missing(_SOURCE, _SOURCE[not self._with_images], "give the source image")
-        return name, self._base64(name) if name == "src_img_b64" else self._file(name, self._fields[name])
+    def _tags(self) -> tuple[str, ...]:
+        field, tags = self._columns.find(self._fields, "tags")
+        if is_blank(tags):
+            return ()
+        if isinstance(tags, str) and self.file.suffix.lower() in (".csv", ".tsv"):
+            return tuple(tag.strip() for tag in tags.split(";") if tag.strip())
+        if not isinstance(tags, list) or not all(isinstance(tag, str) and not _NOT_TEXT.search(tag) for tag in tags):  # pyright: ignore[reportUnknownVariableType]
+            self._wrong(field, 'is not a list of texts; give one, such as ["indoor", "night"]')
+            return ()
+        return tuple(tags)  # pyright: ignore[reportUnknownArgumentType]
+
+    def _further(self) -> dict[str, Any]:
+        """What the row says beside what a pair has a place for, without pictures and without very long texts."""
+        found: dict[str, Any] = {}
+        for name, value in self._fields.items():
+            if name in OWN_NAMES or name in self._taken or (name.startswith("__") and name != KEY) or is_blank(value):
+                continue
+            if not looks_like_picture(value):
+                try:
+                    found[name] = _json(value)
+                except (ValueError, RecursionError):
+                    continue
+        return found | {name: value for name, value in self._columns.further(self._fields) if value is not None}
+
+    # ---- pictures
+
+    def _file_name(self) -> str:
+        """An id from the source's path, without its ending, where it is a file of an imagefolder."""
+        value = self._fields.get("file_name")
+        return os.path.splitext(value)[0] if isinstance(value, str) and not _NOT_TEXT.search(value) else ""
+
+    def _sources(self) -> list[tuple[str, Found]]:
+        field, value = self._columns.find(self._fields, "source")
+        if is_blank(value):
+            default = _SOURCE_NAMES[not self._with_images]
+            given = str(self._columns.given.get("source", ""))
+            self._missing((given, *_SOURCE_NAMES), given or default, "give the source image")
+            return []
+        cells = [(field, one) for one in values_of(value)]
+        cells += [
+            (name, one) for name, cell in self._columns.numbered(self._fields, "source") for one in values_of(cell)
+        ]
+        return [found for field, cell in cells if (found := self._read(field, cell)) is not None]
+
+    def _references(self) -> Iterator[tuple[str, tuple[str, Found]]]:
+        for target, name in self._columns.references():
+            field, value = self._columns.find(self._fields, target)
+            if is_blank(value):
+                continue
+            for number, one in enumerate(values_of(value), 1):
+                if (found := self._read(field, one)) is not None:
+                    yield (name if number == 1 else f"{name}_{number}"), found
+
+    def _read(self, field: str, cell: object) -> tuple[str, Found] | None:
+        self._taken.add(field)
+        if isinstance(cell, str) and (found := _NOT_TEXT.search(cell)):
+            return self._wrong(field, f"has {found[0]!a}, which is no text; take it out")
+        try:
+            return field, read_picture(cell, self._places, is_base64=field == "src_img_b64")
+        except PictureError as error:
+            return self._wrong(field, str(error))
+
+    def _hashes(self, found: list[tuple[str, Found]], known: Collection[str]) -> list[Picture]:
+        pictures: list[Picture] = []
+        for field, one in found:
+            digest = hashlib.sha256(one.data).hexdigest()
+            if digest in known or self._decoded(field, one) is not None:
+                pictures.append(Picture(sha256=digest, path=one.path))
+        return pictures
+
+    def _decoded(self, field: str, found: Found) -> Image | None:
+        try:
+            return decode(found.data)
+        except ValueError as error:
+            return self._wrong(field, f"the image {error}; replace it")
+
+    # ---- defects
 
     def _wrong(self, field: str, message: str) -> None:
-        self._bad.add(field)
-        self._sound.pop(field, None)
-        self._defects.add(message, self.number, self.pair_id, field)
+        if field not in self._bad:
+            self._bad.add(field)
+            self._defects.add(message, self.number, self.name, field, self.file)
 
-    def _no_text(self, field: str, value: object) -> None:
-        if not isinstance(value, str):
-            self._wrong(field, f"is {kind(value)}; give text")
-        elif found := _NOT_TEXT.search(value):
-            self._wrong(field, f"has {found[0]!a} at character {found.start() + 1}, which is no text; take it out")
-
-    def _missing(self, names: Sequence[str], default: str, remedy: str) -> None:
+    def _missing(self, names: Collection[str], default: str, remedy: str) -> None:
         if self._bad.isdisjoint(names):
             given = next((name for name in names if name in self._fields), None)
             self._wrong(given or default, f"is {'empty' if given else 'missing'}; {remedy}")
 
-    def _text(self, *names: str) -> str | None:
-        """The first of these fields that is sound and more than blank."""
-        for name in names:
-            if name in self._sound:
-                return self._sound[name]
-        return None
 
-    def _category(self) -> Category | None:
-        text = self._text(*_CATEGORY)
-        if text is None:
-            return self._missing(_CATEGORY, _CATEGORY[self._with_images], f"give one of {', '.join(CATEGORIES)}")
-        try:
-            return parse_category(text)
-        except ValueError as error:
-            return self._wrong(next(name for name in _CATEGORY if self._text(name)), f"{error}; correct it")
-
-    def _instruction(self, language: Language) -> str | None:
-        languages = _IN_LANGUAGE["instruction"]
-        text = self._text(*languages[language])
-        if text is None:
-            other: Language = "zh" if language == "en" else "en"
-            exists = f"it exists in {other}: add it, or use --language {other}" if self._text(*languages[other]) else ""
-            default = languages[language][0 if self._with_images else -1]
-            self._missing(languages[language], default, exists or f"give the instruction (language {language})")
-        return text
-
-    def _tags(self) -> tuple[str, ...]:
-        tags = self._fields.get("tags")
-        if tags is None:
-            return ()
-        if not isinstance(tags, list) or not all(isinstance(tag, str) and not _NOT_TEXT.search(tag) for tag in tags):
-            self._wrong("tags", 'is not a list of texts; give one, such as ["indoor", "night"]')
-            return ()
-        return tuple(tags)
-
-    def _base64(self, name: str) -> bytes | None:
-        try:
-            del self._sound[name]
-            return base64.b64decode("".join(self._fields.pop(name).split()), validate=True)
-        except ValueError as error:
-            return self._wrong(name, f"is not base64 ({error}); encode the image file's bytes again")
-
-    def _file(self, name: str, path: str) -> bytes | None:
-        if _URL.match(path):
-            return self._wrong(name, f"{shown(path)} is a URL; download the image and give its path")
-        root = _real(str(self._folder))
-        folder, name_there = os.path.split(path)
-        full = _real(root, folder) + name_there
-        there = _stat(full)
-        if (there is not None and stat.S_ISLNK(there.st_mode)) or name_there in (os.curdir, os.pardir):
-            full = os.path.realpath(full)
-            there = _stat(full)
-        if os.path.isabs(path) or not full.startswith(root):
-            return self._wrong(name, f"{shown(path)} leaves the folder {self._folder}; give a path below it")
-        if there is None or not stat.S_ISREG(there.st_mode):
-            return self._wrong(name, f"there is no file {shown(path)} in {self._folder}; add it or correct the path")
-        try:
-            with open(full, "rb", buffering=0) as file:  # a buffer takes longer to make than a small file to read
-                return file.read(-1 if there.st_size <= MAX_BYTES else MAX_BYTES + 1)
-        except OSError as error:
-            return self._wrong(name, f"{shown(path)} cannot be read ({error.strerror}); make it readable")
-
-    def _picture(self, name: str, data: bytes | None) -> Image | None:
-        try:
-            return None if data is None else decode(data)
-        except ValueError as error:
-            return self._wrong(name, f"the image {error}; replace it")
+_NAMES_OF_INSTRUCTION: dict[Language, tuple[str, ...]] = {
+    "en": ("edit_instruction_en", "instruction_en", "instruction"),
+    "zh": ("edit_instruction", "instruction_zh"),
+}
 
 
 class Seen:
-    """The ids of the rows so far, by the name that some file system takes them for."""
+    """The ids so far, by the name that some file system takes them for."""
 
     def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
-        self._spelt: dict[str, str] = {}  # of those that are spelt otherwise than their name
+        self._names: dict[str, tuple[str, str]] = {}
 
-    def first(self, pair_id: str, number: int) -> tuple[int, str]:
-        """Take in a row's id; the number and the id of the first row with that name."""
+    def first(self, pair_id: str, place: str) -> tuple[str, str]:
+        """Take in an id; the place and the id of an earlier row with this name, or two empty texts."""
         name = _normal(_normal(pair_id).casefold())
-        known = self._numbers.setdefault(name, number)
-        if known == number and name != pair_id:
-            self._spelt[name] = pair_id
-        return known, self._spelt.get(name, name)
-
-
-def parse_category(text: str) -> Category:
-    """The category of an English (any case) or a Chinese name.
-
-    Raises:
-        ValueError: there is no such category; the message lists the five.
-    """
-    wanted = text.strip().casefold()
-    for category, chinese in _CHINESE.items():
-        if wanted in (category, chinese):
-            return category
-    known = ", ".join(f"{category} ({chinese})" for category, chinese in _CHINESE.items())
-    raise ValueError(f"{shown(text)} is no category; there are {known}")
-
-
-def rows(path: Path, images: Path | None, defects: Defects) -> Iterator[Row]:
-    """The file's rows in order, whatever its format; a row that is no object goes to the defects at once.
-
-    Raises:
-        UsageError: there is no such file, folder of images, or format.
-    """
-    readers = {".json": json_items, ".jsonl": json_lines, ".csv": csv_lines}
-    reader = readers.get(path.suffix.lower())
-    folder = path.parent if images is None else images
-    if reader is None:
-        raise UsageError(f"{path}: unknown kind of file; give one of {', '.join(readers)}")
-    if not path.is_file():
-        raise UsageError(f"{path}: there is no such file; give the benchmark's path")
-    if not folder.is_dir():
-        raise UsageError(f"{folder}: there is no such folder; give the one that the image paths start from")
-    try:
-        with path.open("rb") as file:
-            if file.read(3) != codecs.BOM_UTF8:
-                file.seek(0)
-            for number, fields in reader(file, defects):
-                if isinstance(fields, Fields):
-                    yield Row(number, fields, path, folder, defects)
-                else:
-                    defects.add(f"is {kind(fields)}; give an object with the fields of a pair", number)
-    except OSError as error:
-        defects.add(f"cannot be read ({error.strerror}); make it readable")
-
-
-@functools.lru_cache(1024)
-def _nearest(name: str) -> str | None:
-    """The known field that an unknown one is a letter or two from."""
-    if name in _KNOWN or len(name) > 60:  # comparing takes the square of the length
-        return None
-    return next(iter(difflib.get_close_matches(name, _KNOWN, n=1, cutoff=0.8)), None)
+        if name in self._names:
+            return self._names[name]
+        self._names[name] = (place, pair_id)
+        return "", ""
 
 
 def _stem(path: str) -> str:
@@ -303,15 +332,26 @@ def _normal(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-@functools.lru_cache(1024)
-def _real(folder: str, below: str = "") -> str:
-    """The folder itself, whatever links lead to it, with a slash at its end."""
-    return os.path.join(os.path.realpath(os.path.join(folder, below)), "")
+def _json(value: Any) -> Any:
+    """A value as JSON can hold it.
 
-
-def _stat(path: str) -> os.stat_result | None:
-    """What stands there, a link as itself; None: nothing that could be looked at."""
-    try:
-        return os.lstat(path)
-    except OSError:
-        return None
+    Raises:
+        ValueError: it is too long, or holds what JSON cannot.
+    """
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, str):
+        if len(value) > _MAX_FIELD:
+            raise ValueError("too long")
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError("no number")
+        return value
+    if isinstance(value, Mapping):
+        return {str(name): _json(one) for name, one in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    if isinstance(value, list | tuple):
+        return [_json(one) for one in value]  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, datetime.date | datetime.time | datetime.timedelta | decimal.Decimal):
+        return str(value)
+    raise ValueError("no JSON")

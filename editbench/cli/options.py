@@ -100,8 +100,8 @@ def _base(args: Sequence[str], *, from_run: bool) -> list[Path]:
 def _spell_out(args: Sequence[str]) -> list[str]:
     """The short spellings that people type, as the parser takes them.
 
-    `--run_dir a b` and `--categories physical,因果` become lists, `--check` becomes `--check=true`, and a shipped
-    configuration's name becomes its path.
+    `--run_dir a b` and `--categories physical,因果` become lists, `--columns source=image` becomes a mapping,
+    `--check` becomes `--check=true`, and a shipped configuration's name becomes its path.
 
     Raises:
         UsageError: a configuration that does not exist.
@@ -122,6 +122,17 @@ def _spell_out(args: Sequence[str]) -> list[str]:
 
 def _categories(values: list[str]) -> str:
     return json.dumps([name.strip(" '\"[]") for value in values for name in value.split(",")], ensure_ascii=False)
+
+
+def _columns(values: list[str]) -> str:
+    """`source=input_image,id={task}_{key}` as JSON."""
+    text = ",".join(values)
+    if text.lstrip().startswith("{") and ":" in text and "=" not in text.split("{")[0]:
+        return text
+    pairs = [part.partition("=") for part in text.split(",")]
+    if wrong := [name for name, mark, column in pairs if not (mark and name.strip() and column.strip())]:
+        raise UsageError(f"--columns {text}: {wrong[0]!r} has no column; write what=column, such as source=input_image")
+    return json.dumps({name.strip(): column.strip() for name, _, column in pairs}, ensure_ascii=False)
 
 
 def _alone(meant: str) -> Callable[[list[str]], str]:
@@ -154,6 +165,7 @@ _FLAGS = ("--accept_changes", "--check", "--expected", "--load_in_turns", "--sta
 _SHORT_OPTIONS: dict[str, Callable[[list[str]], str]] = {
     "--run_dir": json.dumps,
     "--categories": _categories,
+    "--columns": _columns,
     "--config": _config,
     "--controls": _alone(_NUM_CONTROLS),
     "--editor.help": _named(editors, Editor),

@@ -1,7 +1,9 @@
 """Editors that make nothing of their own: the no-edit control, and images made elsewhere."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from PIL.Image import Image
 
@@ -18,9 +20,11 @@ _EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
 class Unchanged(Editor):
     """Gives the source back: what a model that does nothing scores, the floor that every report needs."""
 
-    def edit(self, pair: Pair, source: Image, seed: int) -> Image:
-        """The source itself."""
-        return source
+    max_sources: ClassVar[int | None] = None
+
+    def edit(self, pair: Pair, sources: Sequence[Image], seed: int) -> Image:
+        """The first source itself."""
+        return sources[0]
 
 
 @dataclass(kw_only=True)
@@ -29,6 +33,8 @@ class Saved(Editor):
 
     folder: str
     """Where the images are."""
+
+    max_sources: ClassVar[int | None] = None
 
     def check(self) -> None:
         """The folder exists and holds an image."""
@@ -43,7 +49,7 @@ class Saved(Editor):
         path = self._path(pair)
         return None if path is None else sha256(path.read_bytes())
 
-    def edit(self, pair: Pair, source: Image, seed: int) -> Image:
+    def edit(self, pair: Pair, sources: Sequence[Image], seed: int) -> Image:
         """The image saved for the pair, by the run's one stated conversion."""
         path = self._path(pair)
         if path is None:

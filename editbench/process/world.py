@@ -1,6 +1,5 @@
 """Where this process stands among the others of its launch, and the few words that they exchange."""
 
-import itertools
 import os
 import time
 from collections.abc import Callable
@@ -60,13 +59,6 @@ class World:
         if text == _REFUSED:
             raise SystemExit(2)
         return text
-
-    def share(self, marks: bytes) -> bytes:
-        """Of what is marked, a byte each, 0 or 1, this process's share: every `size`-th, marked in the same way."""
-        mine = bytearray(len(marks))
-        for place in itertools.islice(itertools.compress(itertools.count(), marks), self.rank, None, self.size):
-            mine[place] = 1
-        return bytes(mine)
 
     def apart(self, name: str) -> Self:
         """The same process with counters and words of its own, for a second piece of work in one launch."""

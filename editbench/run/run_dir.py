@@ -7,31 +7,33 @@ import os
 import re
 import subprocess
 import unicodedata
-from array import array
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import compress
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from editbench.errors import UsageError
-from editbench.records import Edit, Pair
+from editbench.records import Edit, Pair, Record
 from editbench.run.durable import (
     Part,
     R,
-    RecordFiles,
     is_file,
     read_records,
     refuse_unwritable,
     write_atomic,
-    write_lines,
+    write_records,
 )
 from editbench.run.lease import Lease
 
 log = logging.getLogger(__name__)
 
+Identity = tuple[str, int]
+"""Of an edit or a score: the pair's id and the try."""
+
 _STEM_BYTES = 120  # a file name may have 255 bytes; ".png", a temporary name and a hash need some of them
 _UNSAFE = re.compile(r"[^\w.()+,=@ -]")
 _DEVICE_NAME = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+_OF_SEVERAL = re.compile(r".*\.(try|turn)?\d+", re.IGNORECASE | re.DOTALL)  # "a.2" names the second source of "a"
+_HALF_KEY = 16
 
 
 def file_stem(pair_id: str) -> str:
@@ -42,7 +44,7 @@ def file_stem(pair_id: str) -> str:
     stem = unicodedata.normalize("NFC", pair_id)
     slug = _UNSAFE.sub("_", stem).strip(". ") or "_"
     slug = slug.encode()[:_STEM_BYTES].decode(errors="ignore")
-    if slug == stem and not _DEVICE_NAME.fullmatch(slug):
+    if slug == stem and not _DEVICE_NAME.fullmatch(slug) and not _OF_SEVERAL.fullmatch(slug):
         return slug
     return f"{slug}-{hashlib.sha256(pair_id.encode()).hexdigest()[:8]}"
 
@@ -60,9 +62,19 @@ def key(**parts: Any) -> str:
 _to_text = json.JSONEncoder(sort_keys=True, ensure_ascii=True).encode
 
 
-def seed_for(run_seed: int, pair_id: str) -> int:
-    """A pair's own seed, 0 to 2**63 - 1: from the run's seed and the id alone, so it is never the benchmark's own."""
-    return int.from_bytes(hashlib.sha256(f"{run_seed}\n{pair_id}".encode()).digest()[:8], "big") >> 1
+def seed_for(run_seed: int, pair_id: str, try_: int = 0) -> int:
+    """The seed of one try of a pair, 0 to 2**63 - 1: from the run's seed, the id and the try, never the benchmark's."""
+    text = f"{run_seed}\n{pair_id}" + (f"\0{try_}" if try_ else "")
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def edit_key(pair: Pair, **how: Any) -> str:
+    """What an edit depends on, hashed: the first half of the pair alone, the second of how it is made."""
+    return _asked(pair) + key(**how)[:_HALF_KEY]
+
+
+def _asked(pair: Pair) -> str:
+    return key(sources=pair.sources_sha256, instruction=pair.instruction, turns=pair.turns)[:_HALF_KEY]
 
 
 class RunDir:
@@ -84,25 +96,60 @@ class RunDir:
         Raises:
             UsageError: it can't.
         """
-        refuse_unwritable(self.root, *(self.root / name for name in ("sources", "images", "parts", "scores", "logs")))
+        refuse_unwritable(
+            self.root, *(self.root / name for name in ("sources", "references", "images", "parts", "scores", "logs"))
+        )
+
+    def refuse_another_folder(self) -> None:
+        """See that the directory is a run, or empty, or not there yet.
+
+        Raises:
+            UsageError: it holds other files, which a run could overwrite.
+        """
+        is_run = self.config.exists() and (self.pairs.exists() or self.manifest.exists())
+        if is_run or not self.root.is_dir():
+            return
+        # what a launch leaves that ended before it wrote what the run is about
+        known = {"logs", "parts", "edit.lease", "edit.lease.taken", self.config.name, f".{self.config.name}.tmp"}
+        known |= {f".{self.pairs.name}.tmp", "sources", "references", self.pairs.name}
+        if found := sorted(path.name for path in self.root.iterdir() if path.name not in known):
+            some = ", ".join(found[:3]) + (", …" if len(found) > 3 else "")
+            raise UsageError(
+                f"{self.root} holds files and is no run ({some}), and a run would write among them; give --run_dir an "
+                "empty or a new directory"
+            )
 
     @property
     def name(self) -> str:
         """The directory's own name."""
         return self.root.resolve().name
 
-    def source(self, pair_id: str) -> Path:
-        """Where the pair's decoded source image stands."""
-        return self.root / "sources" / f"{file_stem(pair_id)}.png"
+    def source(self, pair_id: str, index: int = 0) -> Path:
+        """Where one of the pair's decoded source images stands; `index` counts from 0."""
+        return self.root / "sources" / f"{file_stem(pair_id)}{f'.{index + 1}' if index else ''}.png"
 
-    def has_source(self, pair_id: str) -> bool:
-        """Whether there is a file."""
-        # neither Path nor stat, which take twice as long, and a resume asks of each pair
-        return os.access(f"{self.root}/sources/{file_stem(pair_id)}.png", os.F_OK)
+    def reference(self, pair_id: str, name: str) -> Path:
+        """Where one of the pair's decoded pictures for the judge stands."""
+        return self.root / "references" / f"{file_stem(pair_id)}.{name}.png"
 
-    def image(self, pair_id: str) -> Path:
-        """Where the pair's edited image stands."""
-        return self.root / "images" / f"{file_stem(pair_id)}.png"
+    def has_pictures(self, pair: Pair) -> bool:
+        """Whether all decoded sources and references of the pair are there."""
+        stem = f"{self.root}/sources/{file_stem(pair.pair_id)}"
+        # os.access takes half the time of Path or stat, and a resume asks of each pair
+        return (
+            os.access(f"{stem}.png", os.F_OK)
+            and all(os.access(f"{stem}.{number}.png", os.F_OK) for number in range(2, len(pair.sources) + 1))
+            and all(os.access(self.reference(pair.pair_id, name), os.F_OK) for name in pair.references)
+        )
+
+    def image(self, pair_id: str, try_: int = 0) -> Path:
+        """Where the edited image of one of the pair's tries stands."""
+        return self.root / "images" / f"{file_stem(pair_id)}{f'.try{try_}' if try_ else ''}.png"
+
+    def step(self, pair_id: str, try_: int, turn: int) -> Path:
+        """Where the image after one of several turns stands, but for the last turn's; `turn` counts from 1."""
+        image = self.image(pair_id, try_)
+        return image.with_name(f"{image.stem}.turn{turn}.png")
 
     def scores(self, name: str) -> Path:
         """Where the records of one judge stand."""
@@ -148,38 +195,41 @@ class RunDir:
             f"{', '.join(found) or 'none'}; make one: bash launch.sh --run_dir {self.root}"
         )
 
-    def pairs_marked(self, marks: bytes) -> Iterator[Pair]:
-        """Those marked, one at a time: a byte a line of pairs.jsonl, which this launch found sound or wrote, 0 or 1."""
-        with self.pairs.open("rb") as file:
-            for line in compress(file, marks):
-                yield Pair.from_json(line.decode())
+    def latest(self, kind: type[R], stage: str, merged: Path) -> dict[Identity, R]:
+        """The newest record of each pair and try: from the stage's parts, else from its merged file."""
+        return _newest(kind, (merged, *self._stage_parts(stage)))
 
-    def records(self, kind: type[R], stage: str, merged: Path) -> RecordFiles[R]:
-        """All that a stage recorded, a pair's newest last: what was merged, then its parts from old to new launches."""
-        return RecordFiles(kind, (merged, *self._stage_parts(stage)))
+    def edits(self, pairs: Iterable[Pair]) -> dict[Identity, Edit]:
+        """The newest edits of these pairs, without those of other sources or another instruction than the pair has now.
 
-    def latest(self, kind: type[R], stage: str, merged: Path) -> dict[str, R]:
-        """By pair id, the newest record of a stage."""
-        with self.records(kind, stage, merged) as records:
-            return {record.pair_id: record for _, record in records}
+        Whether an edit's image is still there as recorded is not looked at; see `has_image`.
+        """
+        now = {pair.pair_id: _asked(pair) for pair in pairs}
+        found = self.latest(Edit, "edit", self.manifest)
+        return {
+            name: edit for name, edit in found.items() if edit.key[:_HALF_KEY] == now.get(edit.pair_id, "no such pair")
+        }
 
-    def merge(self, kind: type[R], stage: str, merged: Path) -> bytes:
-        """Write the newest of the stage's records in benchmark order to one file, and only then drop its parts.
+    def merge(self, kind: type[R], stage: str, merged: Path) -> dict[Identity, R]:
+        """Write the newest of the stage's records in benchmark order, then by try, to one file; then remove its parts.
 
         Returns:
-            Which pairs have one, a byte a pair, 0 or 1.
+            Those records.
         """
         parts = self._stage_parts(stage)
-        with RecordFiles(kind, (merged, *parts)) as records:
-            newest = records.newest()
-            found = [newest.get(pair.pair_id) for pair in read_records(self.pairs, Pair)]
-            places = array("Q", (place for place in found if place is not None))
-            write_lines(merged, lambda: map(records.line, places))
+        newest = _newest(kind, (merged, *parts))
+        tries: dict[str, list[int]] = {}
+        for pair_id, try_ in newest:
+            tries.setdefault(pair_id, []).append(try_)
+        pairs = dict.fromkeys(pair.pair_id for pair in read_records(self.pairs, Pair))
+        order = [(pair_id, try_) for pair_id in pairs for try_ in sorted(tries.get(pair_id, ()))]
+        found = {name: newest[name] for name in order}
+        write_records(merged, found.values())
         for path in parts:  # not what is there by now: a network disk may show another machine's part late
             path.unlink()
         if self._parts.exists() and not any(self._parts.iterdir()):
             self._parts.rmdir()
-        return bytes(place is not None for place in found)
+        return found
 
     def _stage_parts(self, stage: str) -> list[Path]:
         # not glob: a stage's name may hold a judge's name, and that any character
@@ -193,7 +243,7 @@ class RunDir:
 
     def remove_torn(self) -> None:
         """Remove what a crash left of images that were being written; for the launch that holds the edit stage."""
-        for folder in (self.root / "sources", self.root / "images"):
+        for folder in (self.root / "sources", self.root / "references", self.root / "images"):
             if folder.exists():
                 with os.scandir(folder) as entries:
                     torn = [
@@ -220,8 +270,25 @@ class RunDir:
         return [*last.pop("earlier", []), last]
 
     def has_image(self, edit: Edit) -> bool:
-        """Whether the edit's image is there, byte for byte as recorded."""
-        return edit.image is not None and is_file(f"{self.root}/{edit.image}", edit.sha256)
+        """Whether the edit's image is there, byte for byte as recorded, and the images of its steps are."""
+        return (
+            edit.image is not None
+            and all(os.access(f"{self.root}/{step}", os.R_OK) for step in edit.steps)
+            and is_file(f"{self.root}/{edit.image}", edit.sha256)
+        )
+
+
+def _newest(kind: type[R], paths: Sequence[Path]) -> dict[Identity, R]:
+    """The last record of each pair and try, of files from old to new."""
+    found: dict[Identity, R] = {}
+    # from the newest: a launch that ends meanwhile moves its parts into the first file
+    for path in reversed(paths):
+        found = {_identity(record): record for record in read_records(path, kind)} | found
+    return found
+
+
+def _identity(record: Record) -> Identity:
+    return record.pair_id, getattr(record, "try_", 0)
 
 
 def environment(device_names: Iterable[str]) -> dict[str, Any]:

@@ -1,245 +1,208 @@
-"""What an edit launch has to do: the benchmark and the run read, checked and held against each other."""
+"""What an edit launch has to do: the benchmark and the run read, checked and compared."""
 
-import contextlib
-import errno
+import dataclasses
 import hashlib
 import logging
-import tempfile
-from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import yaml
 
 from editbench import __version__
-from editbench.benchmark import load_pairs, read_sources, selector
+from editbench.benchmark import (
+    check_prompts,
+    load_pairs,
+    misspelt_categories,
+    read_pictures,
+    read_prompts,
+    selector,
+)
 from editbench.config import Config, deciding, differences, to_yaml
 from editbench.editors import Editor
 from editbench.errors import UsageError
 from editbench.images import encode_png
 from editbench.records import Edit, Pair
-from editbench.run.durable import RecordFiles, is_file, read_records, to_line, write_atomic, write_lines
+from editbench.run.durable import is_file, read_records, write_atomic, write_records
 from editbench.run.lease import Lease
-from editbench.run.run_dir import RunDir, key, seed_for
+from editbench.run.run_dir import Identity, RunDir, edit_key, key, seed_for
 
 log = logging.getLogger(__name__)
 STAGE = "edit"
-_IN_MEMORY = 2**20  # bytes of pairs that are not written to the run yet
-_ASKED = ("instruction", "source_sha256", "category", "rationale")
+_ASKED = ("instruction", "turns", "sources_sha256", "references", "category", "rationale")
 
 
-def make_plan(config: Config, run: RunDir, lease: Lease) -> dict[str, Any]:
+def make_plan(config: Config, run: RunDir, lease: Lease, start_log: Callable[[], None]) -> dict[str, Any]:
     """Rank 0 alone: check everything, write down what the run is about, and list what is left to do.
 
+    Args:
+        config: what is to be edited and how.
+        run: the run directory; nothing is written into it before all checks have passed.
+        lease: of the run's edit stage; taken unless `config.check`.
+        start_log: called before the first line that belongs into the run's log.
+
     Returns:
-        `launch`, its number; `selected`, what this launch is about, and `todo`, what of that is left to do: a byte a
-        pair of pairs.jsonl, 0 or 1, in hexadecimal. Empty where `config.check`.
+        `launch`, its number, and `todo`: id and try of each edit to make. Empty where `config.check`.
 
     Raises:
-        UsageError: the benchmark, the configuration or the run directory can't be worked with.
+        UsageError: the benchmark, the configuration or the run directory cannot be worked with.
     """
-    path = config.the_benchmark
-    if config.benchmark is None and not config.check:
-        log.info("No --benchmark: the embedded demo's pairs are used.")
+    data = config.data
     config.editor.check()
-    if not config.check:
+    run.refuse_another_folder()
+    is_fresh = not run.root.exists()
+    if not is_fresh and not config.check:
         lease.take()
-    _refuse_another_editor(config, run)
-    keys, spoilt = _recorded(run)
-    with _scratch() as file:
-        try:
-            anew, state = None, _compare(_as_checked(config, run), keys, spoilt, set(), config, run)
-        except _NotAsCheckedError:
-            anew = _read_anew(config, run, keys, file)
-            pairs = (Pair.from_json(line.decode()) for line in _lines(file))
-            state = _compare(pairs, keys, spoilt, anew.changed, config, run)
-        if not any(state.selected):
-            raise UsageError(f"--categories {','.join(config.categories)}: {path} has no pair of these")
-        if state.changed and not config.accept_changes:
-            raise UsageError(
-                f"What {run.root} was edited from has changed since ({path}): {len(state.changed)} of {state.num_made} "
-                f"finished pairs ({', '.join(sorted(state.changed)[:3])}, …) have another instruction, source, "
-                "category, rationale or saved image now. Give it a run of its own (--run_dir), or --accept_changes to "
-                "make these anew in place of what is there."
-            )
-        num_selected, num_todo = sum(state.selected), sum(state.todo)
-        if config.check:  # launch.sh checks first, and then edit.py says the rest
-            log.info("%s: checked, %d pairs.", path, num_selected)
-            return {}
-        log.info("%s: %d pairs, %d already edited, %d to do.", path, num_selected, num_selected - num_todo, num_todo)
-        for pair_id, why in state.redone.items():
-            log.info("%s is redone: %s.", pair_id, why)
-        if state.num_orphans:
-            log.info("%d images have no record that vouches for them and are made again.", state.num_orphans)
-        run.remove_torn()
-        write_atomic(run.config, to_yaml(config).encode())
-        if anew is not None:
-            write_lines(run.pairs, lambda: _lines(file))
-            if anew.is_whole:
-                write_atomic(run.checked, _digests(config, run).encode())
-    for pair_id, source in read_sources(path, state.without_source, images=config.images):
-        write_atomic(run.source(pair_id), encode_png(source))
-    return {"launch": run.next_launch(STAGE), "todo": state.todo.hex(), "selected": state.selected.hex()}
+    recorded = run.latest(Edit, STAGE, run.manifest)
+    made = {name: edit for name, edit in recorded.items() if edit.error is None}
+    if made:
+        _refuse_another_editor(config, run)
+    pairs, changed, is_whole = _as_checked(config, run), set[str](), True
+    is_new = pairs is None
+    if pairs is None:
+        pairs, changed, is_whole = _read_anew(config, run, {pair_id for pair_id, _ in made})
+    chooses = selector(limit=config.limit, categories=config.categories, name=config.rubric.category)
+    selected = [pair for pair in pairs if chooses(pair)]
+    if not selected:
+        there = ", ".join(dict.fromkeys(pair.category for pair in pairs))
+        raise UsageError(f"--categories {','.join(config.categories)}: {data.path} has none of these; it has {there}")
+    _refuse_too_many_sources(config.editor, selected)
+    prompts = prompts_of(config)
+    if config.rewrite is not None:
+        check_prompts(config.rewrite, prompts, selected)
+    key_of = edit_key_of(config.editor)
+    current = {
+        (pair.pair_id, try_): key_of(pair, seed_for(config.seed, pair.pair_id, try_), prompts.get(pair.pair_id))
+        for pair in pairs
+        for try_ in range(config.edits)
+        if (pair.pair_id, try_) in made
+    }
+    of_another = [name for name, now in current.items() if made[name].key != now or name[0] in changed]
+    if of_another and not config.accept_changes:
+        some = ", ".join(list(dict.fromkeys(pair_id for pair_id, _ in of_another))[:3])
+        raise UsageError(
+            f"What {run.root} was edited from has changed since ({data.path}): {len(of_another)} of {len(current)} "
+            f"finished pairs ({some}, …) have another instruction, prompt, source, reference, category, rationale "
+            "or saved image now. Give it a run of its own (--run_dir), or --accept_changes to make these again in "
+            "place of what is there."
+        )
+    if config.check:  # launch.sh checks first, and then edit.py says the rest
+        log.info("%s: checked, %d pairs.", data.path, len(selected))
+        return {}
+    if is_fresh:
+        lease.take()
+        if run.pairs.exists():
+            raise UsageError(f"{run.root}: another launch has begun this run meanwhile; give the command again")
+    start_log()
+    done = {name for name, now in current.items() if made[name].key == now and run.has_image(made[name])}
+    wanted = [(pair.pair_id, try_) for pair in selected for try_ in range(config.edits)]
+    todo = [name for name in wanted if name not in done]
+    what = "pairs" if config.edits == 1 else f"edits ({config.edits} of each pair)"
+    log.info(
+        "%s: %d %s, %d already edited, %d to do.", data.path, len(wanted), what, len(wanted) - len(todo), len(todo)
+    )
+    _say_why_again(todo, made, set(of_another), run)
+    for rare, usual in misspelt_categories(Counter(pair.category for pair in pairs)).items():
+        log.warning("%s: the category %r is rare; is %r meant?", data.path, rare, usual)
+    run.remove_torn()
+    write_atomic(run.config, to_yaml(config).encode())
+    if is_new:
+        write_records(run.pairs, pairs)
+        if is_whole:
+            write_atomic(run.checked, _digests(config, run).encode())
+    write_pictures(config, run, [pair for pair in selected if not run.has_pictures(pair)], {name for name, _ in todo})
+    return {"launch": run.next_launch(STAGE), "todo": todo}
 
 
-@contextlib.contextmanager
-def _scratch() -> Generator[IO[bytes]]:
-    """A file that is nobody's, of which what is large is on a disk; a disk that is full is named all the same."""
-    try:
-        with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
-            yield file
-    except OSError as error:
-        if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            error.filename = tempfile.gettempdir()
-        raise
+def write_pictures(config: Config, run: RunDir, pairs: Iterable[Pair], but: set[str]) -> None:
+    """Write the decoded sources and references of these pairs into the run, but for those whose ids are in `but`."""
+    wanted = {pair.pair_id for pair in pairs} - but
+    for pair_id, sources, references in read_pictures(config.data, wanted):
+        for index, source in enumerate(sources):
+            write_atomic(run.source(pair_id, index), encode_png(source))
+        for name, reference in references.items():
+            write_atomic(run.reference(pair_id, name), encode_png(reference))
 
 
-def _lines(file: IO[bytes]) -> Iterator[bytes]:
-    file.seek(0)
-    return iter(file)
+def _say_why_again(
+    todo: Sequence[Identity], made: Mapping[Identity, Edit], of_another: set[Identity], run: RunDir
+) -> None:
+    num_orphans = 0
+    for name in todo:
+        pair_id, try_ = name
+        if name in made:
+            why = "what it is made from has changed" if name in of_another else "its image is not as recorded"
+            log.info("%s%s is redone: %s.", pair_id, f", try {try_}," if try_ else "", why)
+        else:
+            num_orphans += run.image(pair_id, try_).exists()
+    if num_orphans:
+        log.info("%d images have no record that vouches for them and are made again.", num_orphans)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Anew:
-    """What is found in a benchmark that was read row by row."""
-
-    is_whole: bool
-    """Whether the run holds all of its pairs from now on."""
-    changed: set[str]
-    """Ids of those that the run held before and that ask for something else now."""
-
-
-def _read_anew(config: Config, run: RunDir, made: Container[str], file: IO[bytes]) -> _Anew:
-    """Row by row, and with every defect.
+def _read_anew(config: Config, run: RunDir, made: set[str]) -> tuple[list[Pair], set[str], bool]:
+    """Read the benchmark row by row, and find every defect.
 
     Args:
         config: names the benchmark.
         run: as an earlier launch left it.
         made: ids of those that have an image.
-        file: gets what pairs.jsonl is to hold: the selection, what stood there before and what has an image, for a
-            smaller `--limit` drops nothing, nor does a line there that was damaged. It is not the run's, since the
-            launch may yet be refused.
+
+    Returns:
+        The run's pairs from now on (the selection, what stood there before and what has an image, for a smaller
+        `--limit` drops nothing), the ids of those that ask for something else now, and whether they are all that the
+        benchmark has.
     """
-    with RecordFiles(Pair, (run.pairs,)) as before:
-        places = before.newest()  # those left at the end are gone
-
-        def earlier(pair_id: str) -> Pair | None:
-            return before.at(places[pair_id]) if pair_id in places else None
-
-        chooses, is_whole, changed = selector(limit=config.limit, categories=config.categories), True, set[str]()
-        for pair in load_pairs(config.the_benchmark, language=config.language, images=config.images, earlier=earlier):
-            was = earlier(pair.pair_id)
-            if chooses(pair) or was is not None or pair.pair_id in made:
-                file.write(to_line(pair))
-            else:
-                is_whole = False
-            if was is not None:
-                del places[pair.pair_id]
-                if any(getattr(was, name) != getattr(pair, name) for name in _ASKED):
-                    changed.add(pair.pair_id)
-    if places:
+    before = {pair.pair_id: pair for pair in read_records(run.pairs, Pair)}
+    chooses = selector(limit=config.limit, categories=config.categories, name=config.rubric.category)
+    pairs, changed, gone, is_whole = list[Pair](), set[str](), set(before), True
+    for pair in load_pairs(config.data, earlier=before.get):
+        was = before.get(pair.pair_id)
+        gone.discard(pair.pair_id)
+        if chooses(pair) or was is not None or pair.pair_id in made:
+            pairs.append(pair)
+        else:
+            is_whole = False
+        if was is not None and any(getattr(was, name) != getattr(pair, name) for name in _ASKED):
+            changed.add(pair.pair_id)
+    if gone:
         raise UsageError(
-            f"{run.root} holds {len(places)} pairs that this benchmark does not have ({', '.join(sorted(places)[:3])}, "
-            "…): it is of another benchmark; give this one a run of its own (--run_dir)"
+            f"{run.root} holds {len(gone)} pairs that this benchmark does not have ({', '.join(sorted(gone)[:3])}, …): "
+            "it is of another benchmark; give this one a run of its own (--run_dir)"
         )
-    return _Anew(is_whole=is_whole, changed=changed)
+    return pairs, changed, is_whole
 
 
-@dataclass(kw_only=True)
-class _State:
-    """What the run has made of the benchmark's pairs."""
+def _as_checked(config: Config, run: RunDir) -> list[Pair] | None:
+    """The run's pairs, when the benchmark is byte for byte what an earlier launch checked and wrote them from.
 
-    selected: bytearray = field(default_factory=bytearray)
-    """By pair, in benchmark order: 1 where this launch is about the pair, else 0."""
-    todo: bytearray = field(default_factory=bytearray)
-    """Likewise where the pair is to be edited."""
-    num_made: int = 0
-    """How many have an image by their records."""
-    changed: list[str] = field(default_factory=list[str])
-    """Ids of those whose image is of something else."""
-    redone: dict[str, str] = field(default_factory=dict[str, str])
-    """By id, why an image is to be made again."""
-    num_orphans: int = 0
-    """Images to be made of which no record says that they were."""
-    without_source: list[str] = field(default_factory=list[str])
-    """Ids of those that are done and whose decoded source image is gone."""
-
-
-def _recorded(run: RunDir) -> tuple[dict[str, str], set[str]]:
-    """By id, the keys of the images that the newest records tell of; and the ids of those that are not as recorded."""
-    keys, spoilt = dict[str, str](), set[str]()
-    with run.records(Edit, STAGE, run.manifest) as edits:
-        for _, edit in edits:  # a newer one of a pair takes an older one's place
-            keys.pop(edit.pair_id, None)
-            spoilt.discard(edit.pair_id)
-            if edit.error is None:
-                keys[edit.pair_id] = edit.key
-                if not run.has_image(edit):
-                    spoilt.add(edit.pair_id)
-    return keys, spoilt
-
-
-def _compare(
-    pairs: Iterable[Pair], keys: Mapping[str, str], spoilt: Set[str], changed: Set[str], config: Config, run: RunDir
-) -> _State:
-    state, edit_key_of = _State(), edit_key(config.editor)
-    chooses = selector(limit=config.limit, categories=config.categories)  # of these the same as of all
-    for pair in pairs:
-        name, selected = pair.pair_id, chooses(pair)
-        made = name in keys
-        current = made and keys[name] == edit_key_of(pair, seed_for(config.seed, name))
-        done = current and name not in spoilt
-        of_another = made and (not current or name in changed)
-        todo = selected and not done
-        state.selected.append(selected)
-        state.todo.append(todo)
-        state.num_made += made
-        if of_another:
-            state.changed.append(name)
-        if todo and made:
-            state.redone[name] = "what it is made from has changed" if of_another else "its image is not as recorded"
-        if todo and not made:
-            state.num_orphans += run.image(name).exists()
-        if done and not run.has_source(name):
-            state.without_source.append(name)
-    return state
-
-
-class _NotAsCheckedError(Exception):
-    """The benchmark is not, byte for byte, what an earlier launch found sound."""
-
-
-def _as_checked(config: Config, run: RunDir) -> Iterator[Pair]:
-    """The run's pairs, when the benchmark is byte for byte what an earlier launch found sound and wrote them from.
-
-    Then each row would be found sound again and give the same pair, which takes most of the time that a run of 100,000
-    needs to start. Neither time nor size of a file is believed: the benchmark's bytes are hashed, every source's, and
-    those of pairs.jsonl, which might be damaged.
-
-    Raises:
-        _NotAsCheckedError: at the start, or at the first pair whose source is another.
+    Each row would give the same pair again, and decoding its pictures takes most of the time that a resume needs to
+    start. Neither time nor size of a file is believed: the benchmark's bytes are hashed, every picture's, and those of
+    pairs.jsonl, which may be damaged.
     """
-    if not run.checked.exists() or run.checked.read_text() != _digests(config, run):
-        raise _NotAsCheckedError
-    folder = config.images or config.the_benchmark.parent
-    for pair in read_records(run.pairs, Pair):
-        try:
-            stands = pair.source is None or is_file(f"{folder}/{pair.source}", pair.source_sha256)
-        except OSError as error:  # reading it row by row tells which file that is
-            raise _NotAsCheckedError from error
-        if not stands:
-            raise _NotAsCheckedError
-        yield pair
+    if not run.checked.exists() or run.checked.read_text(encoding="utf-8", errors="replace") != _digests(config, run):
+        return None
+    pairs = list(read_records(run.pairs, Pair))
+    folder = config.data.root
+    for pair in pairs:
+        for picture in (*pair.sources, *pair.references.values()):
+            try:
+                if picture.path is not None and not is_file(f"{folder}/{picture.path}", picture.sha256):
+                    return None
+            except OSError:  # reading row by row says which file that is
+                return None
+    return pairs
 
 
 def _digests(config: Config, run: RunDir) -> str:
-    """A hash of all that a run's pairs follow from, but for the sources in files; empty when a file is missing."""
+    """A hash of all that a run's pairs follow from, but for pictures in files; empty when a file is missing."""
+    data = config.data
     try:
-        digests = {"benchmark": _digest(config.the_benchmark), "pairs": _digest(run.pairs)}
+        files = {str(path): _digest(path) for path in (*data.parts, run.pairs)}
     except FileNotFoundError:
         return ""
-    return key(**digests, language=config.language, images=str(config.images), editbench=__version__)
+    how = {"language": data.language, "images": str(data.images), "columns": dict(data.columns)}
+    return key(files=files, **how, editbench=__version__)
 
 
 def _digest(path: Path) -> str:
@@ -247,15 +210,38 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _refuse_too_many_sources(editor: Editor, pairs: Sequence[Pair]) -> None:
+    most = editor.max_sources
+    if most is None:
+        return
+    found = [pair for pair in pairs if len(pair.sources) > most]
+    if found:
+        some = ", ".join(f"{pair.pair_id} ({len(pair.sources)})" for pair in found[:3])
+        raise UsageError(
+            f"--editor {editor.name} takes {'one picture' if most == 1 else f'{most} pictures'} a pair; "
+            f"{len(found)} of {len(pairs)} pairs have more: {some}{', …' if len(found) > 3 else ''}. Choose an editor "
+            "that takes them, or other --categories."
+        )
+
+
 def _refuse_another_editor(config: Config, run: RunDir) -> None:
     """One run holds the edits of one editor, seed and language, or its mean would be of nothing in particular."""
     if not run.config.exists():
         return
-    recorded = yaml.safe_load(run.config.read_text())
-    now = {"editor": deciding(config.editor), "seed": config.seed, "language": config.language}
-    before = {name: recorded[name] for name in now}
-    for name in config.editor.neutral:
-        before["editor"]["init_args"].pop(name, None)
+    recorded = read_config(run)
+    now: dict[str, Any] = {"editor": deciding(config.editor), "seed": config.seed, "language": config.language}
+    standard = {item.name: item.default for item in dataclasses.fields(Config)}
+    before: dict[str, Any] = {name: recorded.get(name, standard[name]) for name in now}
+    if not isinstance(before["editor"], dict):
+        raise UsageError(f"{run.config} names no editor; restore the file, or give --run_dir another directory")
+    before["editor"] = {"class_path": None, "init_args": {}, **before["editor"]}
+    recorded_args: dict[str, Any] = before["editor"]["init_args"] or {}
+    # a setting that the recorded version did not have yet had its default
+    is_same = before["editor"]["class_path"] == now["editor"]["class_path"]
+    args = (_defaults(config.editor) if is_same else {}) | recorded_args
+    before["editor"]["init_args"] = {name: value for name, value in args.items() if name not in config.editor.neutral}
+    for settings, rewrite in ((before, recorded.get("rewrite")), (now, config.rewrite)):
+        settings["prompts"] = "the instructions" if rewrite is None else "rewritten"
     if found := differences(before, now):
         raise UsageError(
             f"{run.root} holds the edits of other settings:\n" + "\n".join(f"  {line}" for line in found) + "\n"
@@ -263,13 +249,42 @@ def _refuse_another_editor(config: Config, run: RunDir) -> None:
         )
 
 
-def edit_key(editor: Editor) -> Callable[[Pair, int], str]:
-    """What an edit of a pair depends on, hashed, as a function of the pair and its own seed."""
+def _defaults(editor: Editor) -> dict[str, Any]:
+    missing = dataclasses.MISSING
+    return {
+        item.name: item.default if item.default is not missing else item.default_factory()  # pyright: ignore
+        for item in dataclasses.fields(editor)  # pyright: ignore[reportArgumentType]
+        if item.init and (item.default is not missing or item.default_factory is not missing)
+    }
+
+
+def read_config(run: RunDir) -> dict[str, Any]:
+    """The settings that the run was last edited with.
+
+    Raises:
+        UsageError: the file is damaged.
+    """
+    try:
+        recorded: Any = yaml.safe_load(run.config.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"{run.config} is damaged ({type(error).__name__}); restore it") from error
+    if not isinstance(recorded, dict):
+        raise UsageError(f"{run.config} is damaged: it holds no settings; restore it")
+    return recorded
+
+
+def prompts_of(config: Config) -> dict[str, str]:
+    """By pair id, what the editor gets in place of the instruction; empty without `--rewrite`."""
+    return {} if config.rewrite is None else read_prompts(config.rewrite)
+
+
+def edit_key_of(editor: Editor) -> Callable[[Pair, int, str | None], str]:
+    """What an edit of a pair depends on, hashed, as a function of the pair, the try's seed and a rewritten prompt."""
     settings = deciding(editor)
 
-    def of(pair: Pair, seed: int) -> str:
-        parts = {"source": pair.source_sha256, "instruction": pair.instruction, "editor": settings, "seed": seed}
-        also = editor.also_decides(pair)
-        return key(**parts) if also is None else key(**parts, also=also)
+    def of(pair: Pair, seed: int, prompt: str | None = None) -> str:
+        more = {"also": editor.also_decides(pair), "prompt": prompt}
+        given = {name: value for name, value in more.items() if value is not None}
+        return edit_key(pair, editor=settings, seed=seed, **given)
 
     return of
