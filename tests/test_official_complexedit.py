@@ -31,6 +31,7 @@ def test_alignment_shows_both_pictures_before_the_instruction_and_quality_the_ed
     assert quality.parts == (Shown(picture="edit"),)
     assert alignment.system.startswith("Judge {this}.\n")
     assert quality.system.startswith("How good?\n")
+    assert ComplexEdit().asked(PAIR) == {question.name: question.gives for question in (alignment, quality)}
     assert sorted(rubric.files()) == ["complex_edit/eval/prompt_alignment.py", "complex_edit/eval/prompt_quality.py"]
 
 

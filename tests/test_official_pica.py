@@ -34,6 +34,7 @@ def answered(pair, *answers):
 
 def test_a_call_a_question_shows_the_part_of_the_edit_in_the_box():
     first, second = Pica().calls(a_pair("Yes", "No"))
+    assert Pica().asked(a_pair("Yes", "No")) == {"q0": ("q0",), "q1": ("q1",)}
     assert (first.name, first.gives, second.name) == ("q0", ("q0",), "q1")
     text, picture = first.parts
     assert text == f"Is it 0?\n\n{REQUEST}"

@@ -409,3 +409,12 @@ def test_uniredit_leaves_a_failure_out_of_both_means():
         "Overall_Reasoning": 50,
         "Overall_VisualPlausibility": 100,
     }
+
+
+def test_the_numbers_need_no_prompts(rise_prompts, pp_prompts, uniredit_prompts):
+    for rubric, with_prompts, pair in (
+        (Rise(), Rise(prompts=rise_prompts), a_pair(C, reference="R", consistency_free=True)),
+        (RisePP(), RisePP(prompts=pp_prompts), a_pair(L, reference_txt="R")),
+        (UniREdit(), UniREdit(prompts=uniredit_prompts), a_pair("maze", "reference")),
+    ):
+        assert rubric.asked(pair) == {question.name: question.gives for question in with_prompts.calls(pair)}

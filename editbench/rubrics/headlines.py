@@ -49,7 +49,7 @@ class Headline:
     where: Callable[[Pair], bool] | None = None
     """Which pairs it is over; None: all."""
     together: Callable[[Pair], str] | None = None
-    """Pairs of one such name count only when each of them has each of `values`; None: each by itself."""
+    """Pairs of one such name, among all pairs, count only when each has each of `values`; None: each by itself."""
 
     def on(self, scale: tuple[float, float]) -> "Headline":
         """The same on another scale."""
@@ -77,7 +77,7 @@ def select(
     if headline.together is not None:
         broken = {
             headline.together(pair)
-            for pair, values in chosen
+            for pair, values in rows  # also of those that `where` leaves out: of another language
             if any(values.get(name) is None for name in headline.values)
         }
         chosen = [(pair, values) for pair, values in chosen if headline.together(pair) not in broken]

@@ -389,7 +389,9 @@ def _values(found: dict[str, Any], key: str, kind: Key) -> dict[str, float]:
 def _said(value: Any) -> str:
     if isinstance(value, dict | list):
         return "a list" if isinstance(value, list) else "an object"
-    return excerpt(value) if isinstance(value, str) else str(value)
+    if isinstance(value, str):
+        return excerpt(value)
+    return "null" if value is None else str(value).lower()
 
 
 def _value(value: Any, key: str, kind: Key) -> float:

@@ -144,6 +144,13 @@ class Rubric(ABC):
     def calls(self, pair: Pair) -> Sequence[Question]:
         """What is asked about an edit of the pair, a call each; none that does not apply."""
 
+    def asked(self, pair: Pair) -> Mapping[str, tuple[str, ...]]:
+        """The names of the pair's calls and the dimensions that each gives: what its numbers are derived from.
+
+        A rubric whose texts stand in files overrides this, so that a report needs no such file.
+        """
+        return {question.name: question.gives for question in self.calls(pair)}
+
     @abstractmethod
     def read(self, pair: Pair, question: Question, reply: str) -> Reading:
         """Read a reply that was not cut off: a number for each of `question.gives`, or a failure; never raises."""

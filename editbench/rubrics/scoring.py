@@ -43,7 +43,7 @@ def settle(rubric: Rubric, pair: Pair, answers: Sequence[Answer]) -> Settled:
     """
     by_repeat: dict[int, dict[str, float | None]] = {}
     given: dict[int, float | None] = {}
-    asked = {question.name: question.gives for question in rubric.calls(pair)}
+    asked = rubric.asked(pair)
     for answer in answers:
         readings = by_repeat.setdefault(answer.repeat, {})
         if answer.call == GIVEN and GIVEN not in asked:
@@ -84,7 +84,7 @@ def lowest(rubric: Rubric, pair: Pair, answers: Sequence[Answer] | None) -> dict
         pair: whose edit was judged.
         answers: of the judge; None: it was not asked, so that every call failed.
     """
-    asked = {question.name: question.gives for question in rubric.calls(pair)}
+    asked = rubric.asked(pair)
     low = {name: rubric.dimensions[name][0] for gives in asked.values() for name in gives}
     repeats: dict[int, dict[str, float | None]] = {} if answers else {0: {}}
     given: dict[int, float] = {}

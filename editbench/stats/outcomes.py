@@ -189,11 +189,11 @@ def _of_pair(run: RunRecords, pair: Pair) -> Outcome:
     return tries[0] if len(tries) == 1 else _over_tries(tries)
 
 
-def _asked(run: RunRecords, pair: Pair) -> dict[str, tuple[str, ...]]:
+def _asked(run: RunRecords, pair: Pair) -> Mapping[str, tuple[str, ...]]:
     """The dimensions that a pair is asked for, by call; of stored numbers all of them, by no call."""
     if run.rubric is None:
         return {"": tuple(run.dimensions)}
-    return {question.name: question.gives for question in run.rubric.calls(pair)}
+    return run.rubric.asked(pair)
 
 
 def _of_try(run: RunRecords, pair: Pair, number: int, asked: Mapping[str, tuple[str, ...]]) -> Outcome:

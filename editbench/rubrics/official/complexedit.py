@@ -92,6 +92,10 @@ class ComplexEdit(OfficialRubric):
             ),
         )
 
+    def asked(self, pair: Pair) -> Mapping[str, tuple[str, ...]]:
+        """The two calls."""
+        return {"alignment": ("IF", "IP"), "quality": ("PQ",)}
+
     def read(self, pair: Pair, question: Question, reply: str) -> Reading:
         """One JSON object with the question's keys, whole numbers from 0 to 10, as numbers or as text."""
         wanted = {key: SCORE for key, name in KEYS.items() if name in question.gives}

@@ -103,6 +103,10 @@ class Pica(OfficialRubric):
             for number, entry in enumerate(_entries(pair))
         ]
 
+    def asked(self, pair: Pair) -> Mapping[str, tuple[str, ...]]:
+        """A call for each of the item's questions."""
+        return {f"q{number}": (f"q{number}",) for number in range(len(_entries(pair)))}
+
     def read(self, pair: Pair, question: Question, reply: str) -> Reading:
         """A JSON object whose `answer` is yes or no: 1 where the item's own answer is the same, otherwise 0."""
         if reply.strip() == FAILED_CALL:

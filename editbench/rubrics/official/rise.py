@@ -121,7 +121,7 @@ class Rise(FinalScore):
             REASONING: reasoning,
             QUALITY: Route(prompt=quality, pictures=("edit",), raw=True),
         }
-        return {name: every[name] for name in self._asked(pair)}
+        return {name: every[name] for name in self._names(pair)}
 
     def calls(self, pair: Pair) -> Sequence[Question]:
         """As `routes` says; the instruction and the reference are filled in."""
@@ -132,13 +132,17 @@ class Rise(FinalScore):
             fields["reference"] = text_field(pair, reference)
         return self.questions(routes, fields)
 
+    def asked(self, pair: Pair) -> Mapping[str, tuple[str, ...]]:
+        """The calls of the pair's kind of item."""
+        return {name: (name,) for name in self._names(pair)}
+
     def read(self, pair: Pair, question: Question, reply: str) -> Reading:
         """`Final Score: N`, 1 to 5; of a logical item 0 or 1, which become 1 and 5."""
         return self.final_score(question, reply, binary=pair.category == LOGICAL)
 
     def values(self, pair: Pair, readings: Mapping[str, float | None]) -> Mapping[str, float | None]:
         """The weighted score, whether all asked scores are 5, and the three scores of a complete pair."""
-        scores = scores_of(self._asked(pair), readings)
+        scores = scores_of(self._names(pair), readings)
         complete = float(scores is not None and all(number == 5 for number in scores.values()))
         free = self._given(pair, "consistency_free")
         return {
@@ -152,7 +156,7 @@ class Rise(FinalScore):
         """The official code stops at a missing edit; here it counts as a failed call does."""
         return {"value": None, "complete": 0.0, "complete_before_2026_04": 0.0}
 
-    def _asked(self, pair: Pair) -> list[str]:
+    def _names(self, pair: Pair) -> list[str]:
         free, logical = self._given(pair, "consistency_free"), pair.category == LOGICAL
         return [*([] if free else [CONSISTENCY]), REASONING, *([] if logical else [QUALITY])]
 

@@ -97,7 +97,7 @@ class RisePP(FinalScore):
             REASONING: reasoning,
             QUALITY: Route(prompt=f"prompt_{judged}_qual", pictures=compared, raw=True),
         }
-        return {name: every[name] for name in self._asked(pair)}
+        return {name: every[name] for name in self._names(pair)}
 
     def calls(self, pair: Pair) -> Sequence[Question]:
         """As `routes` says; the instruction (of several turns: numbered lines) and the reference are filled in."""
@@ -108,13 +108,17 @@ class RisePP(FinalScore):
             fields["reference"] = text_field(pair, "reference_txt_chinese" if chinese else "reference_txt")
         return self.questions(routes, fields)
 
+    def asked(self, pair: Pair) -> Mapping[str, tuple[str, ...]]:
+        """The calls of the pair's kind of item."""
+        return {name: (name,) for name in self._names(pair)}
+
     def read(self, pair: Pair, question: Question, reply: str) -> Reading:
         """`Final Score: N`, 1 to 5; of a logical item 0 or 1, which become 1 and 5."""
         return self.final_score(question, reply, binary=self._is_logical(pair))
 
     def values(self, pair: Pair, readings: Mapping[str, float | None]) -> Mapping[str, float | None]:
         """The weighted score, whether all asked scores are 5, and the three scores of a complete pair."""
-        asked = self._asked(pair)
+        asked = self._names(pair)
         scores = scores_of(asked, readings)
         complete = scores is not None and all(number == 5 for number in scores.values())
         score = None
@@ -130,7 +134,7 @@ class RisePP(FinalScore):
 
     def values_without_edit(self, pair: Pair) -> Mapping[str, float | None]:
         """The lowest scores, as the official code counts a missing picture."""
-        return self.values(pair, dict.fromkeys(self._asked(pair), 1.0))
+        return self.values(pair, dict.fromkeys(self._names(pair), 1.0))
 
     def _own_categories(self, pair: Pair) -> tuple[str, ...]:
         listed = pair.fields.get("category")
@@ -140,7 +144,7 @@ class RisePP(FinalScore):
         own = self._own_categories(pair)
         return LOGICAL in own if _is_hybrid(pair) else own == (LOGICAL,)
 
-    def _asked(self, pair: Pair) -> list[str]:
+    def _names(self, pair: Pair) -> list[str]:
         free = is_given(pair.fields.get("consistency_free"))
         return [*([] if free else [CONSISTENCY]), REASONING, *([] if self._is_logical(pair) else [QUALITY])]
 

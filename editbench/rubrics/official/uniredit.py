@@ -67,6 +67,10 @@ class UniREdit(FinalScore):
         reference = quote_lines(str(effect)) if is_given(effect) else ""
         return self.questions(ROUTES, {"instruct": instruction, "reference": reference})
 
+    def asked(self, pair: Pair) -> Mapping[str, tuple[str, ...]]:
+        """The three calls."""
+        return {name: (name,) for name in ROUTES}
+
     def read(self, pair: Pair, question: Question, reply: str) -> Reading:
         """`Final Score: N`, 1 to 5."""
         return self.final_score(question, reply)
