@@ -1,0 +1,62 @@
+"""Public benchmarks in their official layouts, read by the shipped configurations."""
+
+from pathlib import Path
+
+import pytest
+
+from editbench.benchmark import load_pairs
+from editbench.cli.options import parse
+from editbench.config import Config
+from editbench.records import Pair
+from editbench.rubrics import ImgEdit, Kris, RedEdit
+from tests import official_data
+
+
+def read(name: str, benchmark: Path, prompts: Path, *more: str) -> tuple[Config, dict[str, Pair]]:
+    arguments = ["--config", name, "--benchmark", str(benchmark), "--rubric.init_args.prompts", str(prompts), *more]
+    config = parse("", arguments)
+    pairs = list(load_pairs(config.data))
+    config.rubric.check(pairs)
+    return config, {pair.pair_id: pair for pair in pairs}
+
+
+def categories_of(kind: type[ImgEdit | Kris | RedEdit]) -> list[str]:
+    return [category for each in kind.groups.values() for category in each]
+
+
+def test_imgedit_is_a_json_object_whose_keys_are_the_ids(tmp_path):
+    _, pairs = read("imgedit", *official_data.imgedit(tmp_path, categories_of(ImgEdit)))
+    assert len(pairs) == 18
+    assert (pairs["23"].category, pairs["23"].instruction) == ("adjust", "Do 1.")
+    assert pairs["23"].sources[0].path
+
+
+def test_kris_is_a_file_a_category_with_frames_elements_and_ground_truths(tmp_path):
+    config, pairs = read("kris", *official_data.kris(tmp_path, categories_of(Kris)))
+    assert len(pairs) == 20
+    frames = pairs["temporal_prediction/1"]
+    assert [Path(source.path or "").name for source in frames.sources] == ["1-1.jpg", "1-2.jpg", "1-3.jpg"]
+    labels = [part for part in config.rubric.calls(frames)[0].parts if isinstance(part, str)]
+    assert labels[-1] == "Frame 4 (Generated):"
+    assert pairs["viewpoint_change/1"].references
+    assert pairs["biology/1"].rationale == "Since it melts."
+    assert len(pairs["multi-element_composition/1"].sources) == 2
+
+
+@pytest.mark.parametrize(("language", "instruction"), [("zh", "做0。"), ("en", "Do 0.")])
+def test_rededit_is_one_file_in_two_languages(tmp_path, language, instruction):
+    more = [] if language == "zh" else ["--language", "en"]
+    _, pairs = read("rededit", *official_data.rededit(tmp_path, categories_of(RedEdit)), *more)
+    assert len(pairs) == 15
+    assert (pairs["add-1"].instruction, pairs["add-1"].category) == (instruction, "add")
+
+
+def test_wiseedit_is_a_table_a_subset_in_both_languages(tmp_path):
+    config, pairs = read("wiseedit", *official_data.wiseedit(tmp_path))
+    assert len(pairs) == 10
+    five = pairs["Imagination_5/1.zh"]
+    assert (len(five.sources), five.instruction, five.fields["prompt"]) == (5, "做2。", "Do 2.")
+    two = pairs["WiseEdit_Complex_2/1.en"]
+    assert two.references
+    assert [question.name for question in config.rubric.calls(two)] == ["DP", "IF", "VQ", "KF", "CF"]
+    assert two.fields["hint"] == "It melts."
