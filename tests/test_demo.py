@@ -27,8 +27,9 @@ from editbench.demo.training.tokens import CUT, TEMPLATE_END, TEMPLATE_MIDDLE, T
 from editbench.demo.training.train_editor import Encoder, Prompts, velocity
 from editbench.demo.training.truth import SIDE, looks, reads
 from editbench.models.one_frame import one_frame
-from editbench.records import CATEGORIES, Pair
-from editbench.rubrics.rubric import RUBRICS
+from editbench.records import Pair, Picture
+from editbench.rubrics import Brief
+from editbench.rubrics.five_aspects import CATEGORIES
 
 SHIPPED = Path(bank.__file__).parents[1] / "pairs.json"
 
@@ -196,10 +197,13 @@ def test_training_asks_the_judge_with_the_rubric_s_own_tokens(tokenizer: Any) ->
     rng = np.random.default_rng(0)
     images = [Image.fromarray(rng.integers(0, 255, (256, 256, 3), dtype=np.uint8)) for _ in range(2)]
     for language, text in (("en", "Paint the red ball blue."), ("zh", "把红色的球涂成蓝色。")):
-        pair = Pair(pair_id="a", category="causal", instruction=text, source_sha256="")
-        asked = RUBRICS["brief-1"].question(pair, *images, language=language, judge_sees="all")
+        source = Picture(sha256="")
+        pair = Pair(pair_id="a", category="causal", instruction=text, sources=(source,), language=language)
+        (asked,) = Brief().calls(pair)
+        shown = iter(images)
         parts = [
-            {"type": "text", "text": p} if isinstance(p, str) else {"type": "image", "image": p} for p in asked.content
+            {"type": "text", "text": part} if isinstance(part, str) else {"type": "image", "image": next(shown)}
+            for part in asked.parts
         ]
         messages = [{"role": "system", "content": asked.system}, {"role": "user", "content": parts}]
         real = processor.apply_chat_template(
@@ -221,14 +225,13 @@ def test_training_asks_the_judge_with_the_rubric_s_own_tokens(tokenizer: Any) ->
         assert torch.allclose(stock, ours, atol=1e-3)
 
 
-def test_the_judge_s_replies_are_one_number() -> None:
-    from editbench.demo.evaluate import ask, images_of
+def test_the_judge_s_replies_are_one_number_and_the_editor_s_pictures_are_compared(tmp_path: Path) -> None:
+    from editbench.demo.evaluate import evaluate_editor, evaluate_judge
 
-    edits = evaluation_edits(5)
-    sources, rights = images_of([edit.source for edit in edits]), images_of([edit.right for edit in edits])
-    pairs = [Pair(pair_id="a", category=edit.category, instruction=edit.en, source_sha256="") for edit in edits]
-    replies = ask([(p, s, r, "en") for p, s, r in zip(pairs, sources, rights, strict=True)], JUDGE, "cpu")
-    assert all(RUBRICS["brief-1"].read(reply).value is not None for reply in replies), replies
+    edits = evaluation_edits(2)
+    assert evaluate_judge(edits, JUDGE, tmp_path)["readable"]["value"] == 1
+    made = evaluate_editor(edits, EDITOR, 1, tmp_path / "editor", None)
+    assert {made[language]["right"]["n"] for language in ("en", "zh")} == {2}
 
 
 def test_muon_steps_many_small_matrices_at_once_as_torch_does_one_by_one() -> None:

@@ -1,28 +1,35 @@
 """Measure the demo's models on pairs that training never saw: `python -m editbench.demo.evaluate out.json`.
 
-Edits are made by the real pipeline and compared with the drawn truth; scores are given by the real judge. Each figure
-has its 95 % interval: Wilson's for shares, a bootstrap over pairs for what is computed from several
-replies to one pair.
+The stages of an evaluation edit and score them. Edits are compared with the drawn truth. Each figure has its 95 %
+interval: Wilson's for shares, a bootstrap over pairs where several replies to one pair make the figure.
 """
 
 import argparse
 import json
 import math
 import sys
+import tempfile
 import time
 from pathlib import Path
 from random import Random
 from typing import Any
 
+from editbench.config import Config
 from editbench.demo.training import bank
 from editbench.demo.training.bank import RESULTS, TRUTH
 from editbench.demo.training.drawing import draw
 from editbench.demo.training.models import EDITOR, JUDGE
-from editbench.demo.training.pairs import EVALUATION_SEEDS, PICTURE_SIZE, evaluation_edits
+from editbench.demo.training.pairs import EVALUATION_SEEDS, PICTURE_SIZE, evaluation_edits, item
 from editbench.demo.training.truth import SIDE, Check, looks, reads
-from editbench.models.one_frame import one_frame
-from editbench.records import Language, Pair
-from editbench.rubrics.rubric import RUBRICS
+from editbench.editors import Editor, QwenImageEdit, Saved
+from editbench.judges import Judge, QwenVL
+from editbench.process.world import World
+from editbench.records import Language, Score
+from editbench.rubrics import Brief
+from editbench.run.durable import read_records
+from editbench.run.run_dir import RunDir
+from editbench.stages.edit import edit
+from editbench.stages.score import score
 
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
 
@@ -51,52 +58,37 @@ def small(images: list[Any]) -> Any:
     return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).float() / 255
 
 
-def edit(sources: list[Any], texts: list[str], folder: Path, on: str, num_steps: int) -> tuple[list[Any], float]:
-    """Edits by the real pipeline in float32, and how long one took, seconds."""
-    import torch
-    from diffusers import QwenImageEditPipeline
+class Runs:
+    """Runs of the stages over one benchmark, below a folder."""
 
-    pipeline: Any = QwenImageEditPipeline.from_pretrained(str(folder), torch_dtype=torch.float32).to(on)
-    pipeline.set_progress_bar_config(disable=True)
-    one_frame(pipeline.vae)
-    made: list[Any] = []
-    began = time.monotonic()
-    for row, (source, text) in enumerate(zip(sources, texts, strict=True)):
-        seed = torch.Generator("cpu").manual_seed(row)
-        call = {"num_inference_steps": num_steps, "true_cfg_scale": 1.0, "generator": seed}
-        made.append(pipeline(image=source, prompt=text, **call).images[0])
-    return made, (time.monotonic() - began) / len(sources)
+    def __init__(self, edits: list[Any], folder: Path) -> None:
+        """Write the benchmark of these drawn edits."""
+        folder.mkdir()
+        self._folder = folder
+        self.ids = [f"{number:05d}" for number in range(len(edits))]
+        self._benchmark = folder / "pairs.json"
+        rows = [item(number, edit) | {"id": self.ids[number]} for number, edit in enumerate(edits)]
+        self._benchmark.write_text(json.dumps(rows), encoding="utf-8")
 
+    def edit(self, name: str, language: Language, editor: Editor) -> RunDir:
+        """The run of this name, edited."""
+        run = RunDir(self._folder / name)
+        edit(self._config(run, language, editor=editor), World())
+        return run
 
-def ask(items: list[tuple[Pair, Any, Any, Language]], folder: Path, on: str, batch: int = 60) -> list[str]:
-    """The judge's replies to the brief rubric, greedy."""
-    import torch
-    from transformers import AutoModelForImageTextToText, AutoProcessor
+    def score(self, run: RunDir, language: Language, judge: Judge) -> dict[str, float | None]:
+        """By pair id, the value by the brief rubric."""
+        score(self._config(run, language, judge=judge, scores="judge", rubric=Brief()), World())
+        return {record.pair_id: record.value for record in read_records(run.scores("judge"), Score)}
 
-    processor: Any = AutoProcessor.from_pretrained(folder)
-    model: Any = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).to(on).eval()
-    replies: list[str] = []
-    for rows in bank.batches(len(items), batch):
-        messages: list[Any] = []
-        for pair, source, edited, language in items[rows]:
-            asked = RUBRICS["brief-1"].question(pair, source, edited, language=language, judge_sees="all")
-            parts = [
-                {"type": "text", "text": part}
-                if isinstance(part, str)
-                else {"type": "image", "image": part.resize((SIDE, SIDE))}
-                for part in asked.content
-            ]
-            system = {"role": "system", "content": [{"type": "text", "text": asked.system}]}
-            messages.append([system, {"role": "user", "content": parts}])
-        padding = {"return_tensors": "pt", "padding": True, "padding_side": "left"}
-        inputs = processor.apply_chat_template(
-            messages, tokenize=True, add_generation_prompt=True, return_dict=True, processor_kwargs=padding
-        ).to(on)
-        with torch.inference_mode():
-            out = model.generate(**inputs, max_new_tokens=8, do_sample=False)
-        new = out[:, inputs["input_ids"].shape[1] :]
-        replies += processor.batch_decode(new, skip_special_tokens=True)
-    return replies
+    def images(self, run: RunDir) -> list[Any]:
+        """The edited images in the order of the pairs."""
+        from PIL import Image
+
+        return [Image.open(run.image(pair_id)) for pair_id in self.ids]
+
+    def _config(self, run: RunDir, language: Language, **other: Any) -> Config:
+        return Config(benchmark=self._benchmark, run_dir=(run.root,), language=language, **other)
 
 
 def check(pictures: Any, drawn: list[Any], edits: list[Any]) -> Check:
@@ -105,15 +97,18 @@ def check(pictures: Any, drawn: list[Any], edits: list[Any]) -> Check:
     return Check(done=first.done & second.done, kept=first.kept & second.kept)
 
 
-def evaluate_editor(edits: list[Any], folder: Path, on: str, num_steps: int, sheet: Path | None) -> dict[str, Any]:
+def evaluate_editor(edits: list[Any], model: Path, num_steps: int, folder: Path, sheet: Path | None) -> dict[str, Any]:
     """How often the edited picture shows the asked change, and only it, by language, category and production."""
     import torch
 
-    sources = images_of([one.source for one in edits])
+    runs = Runs(edits, folder)
+    editor = QwenImageEdit(model=str(model), dtype="float32", num_inference_steps=num_steps, true_cfg_scale=1.0)
     drawn = [small(images_of([getattr(one, name) for one in edits])) for name in ("source", "right", "half")]
     figures: dict[str, Any] = {}
     for language in LANGUAGES:
-        made, seconds = edit(sources, [getattr(one, language) for one in edits], folder, on, num_steps)
+        began = time.monotonic()
+        made = runs.images(runs.edit(f"edits-{language}", language, editor))
+        seconds = (time.monotonic() - began) / len(edits)
         found = check(small(made), drawn, edits)
         of: dict[str, Any] = {name: share(getattr(found, name).tolist()) for name in ("right", "done", "kept")}
         for name in ("category", "production"):
@@ -134,25 +129,27 @@ def evaluate_editor(edits: list[Any], folder: Path, on: str, num_steps: int, she
     return figures
 
 
-def evaluate_judge(edits: list[Any], folder: Path, on: str) -> dict[str, Any]:
-    """How well the judge's numbers order results whose worth is known."""
+def evaluate_judge(edits: list[Any], model: Path, folder: Path) -> dict[str, Any]:
+    """How well the judge's numbers order results whose worth is known; every second pair is asked in Chinese."""
     import numpy as np
     from scipy import stats
 
+    judge = QwenVL(model=str(model), dtype="float32", max_new_tokens=8)
     shown = [bank.results_of(one, Random(~(EVALUATION_SEEDS + i))) for i, one in enumerate(edits)]
-    sources = images_of([one.source for one in edits])
-    results = [images_of([scenes[k] for scenes in shown]) for k in range(len(RESULTS))]
-    items: list[tuple[Pair, Any, Any, Language]] = []
-    for i, one in enumerate(edits):
-        language = LANGUAGES[i % 2]
-        text = one.en if language == "en" else one.zh
-        pair = Pair(pair_id=str(i), category=one.category, instruction=text, source_sha256="")
-        items += [(pair, sources[i], results[k][i], language) for k in range(len(RESULTS))]
-    readings = [RUBRICS["brief-1"].read(reply) for reply in ask(items, folder, on)]
-    readable = [reading.value is not None for reading in readings]
-    # an unreadable reply orders nothing: it counts as a lost comparison
-    values = np.array([math.nan if reading.value is None else reading.value for reading in readings])
-    values = values.reshape(len(edits), len(RESULTS))
+    values = np.full((len(edits), len(RESULTS)), math.nan)  # an unreadable reply orders nothing: a lost comparison
+    for first, language in enumerate(LANGUAGES):
+        rows = range(first, len(edits), len(LANGUAGES))
+        runs = Runs([edits[row] for row in rows], folder / language)
+        for k, name in enumerate(RESULTS):
+            pictures = folder / f"{name}-{language}"
+            pictures.mkdir()
+            for pair_id, image in zip(runs.ids, images_of([shown[row][k] for row in rows]), strict=True):
+                image.save(pictures / f"{pair_id}.png")
+            found = runs.score(runs.edit(name, language, Saved(folder=str(pictures))), language, judge)
+            for pair_id, row in zip(runs.ids, rows, strict=True):
+                value = found[pair_id]
+                values[row, k] = math.nan if value is None else value
+    readable = (~np.isnan(values)).ravel().tolist()
     figures: dict[str, Any] = {"readable": share(readable)}
     for k, name in enumerate(RESULTS[1:], start=1):
         figures[f"right_above_{name}"] = share((values[:, 0] > values[:, k]).tolist())
@@ -188,8 +185,6 @@ def evaluate_check(edits: list[Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Evaluate both models and write the figures."""
-    import torch
-
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("output", type=Path, help="the JSON file to write")
     parser.add_argument("--num_pairs", type=int, default=300, help="how many pairs of the evaluation side")
@@ -199,16 +194,17 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, help="a PNG of thirty edits: source, edit, truth")
     parser.add_argument("--only", choices=["editor", "judge", "check"], help="just that part")
     arguments = parser.parse_args()
-    on = "cuda" if torch.cuda.is_available() else "cpu"
     edits = evaluation_edits(arguments.num_pairs)
     figures: dict[str, Any] = {"num_pairs": len(edits), "num_inference_steps": arguments.num_inference_steps}
     if arguments.only in (None, "check"):
         figures["check"] = evaluate_check(edits)
-    if arguments.only in (None, "editor"):
-        steps = arguments.num_inference_steps
-        figures["editor"] = evaluate_editor(edits, arguments.editor, on, steps, arguments.sheet)
-    if arguments.only in (None, "judge"):
-        figures["judge"] = evaluate_judge(edits, arguments.judge, on)
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        if arguments.only in (None, "editor"):
+            steps = arguments.num_inference_steps
+            figures["editor"] = evaluate_editor(edits, arguments.editor, steps, work / "editor", arguments.sheet)
+        if arguments.only in (None, "judge"):
+            figures["judge"] = evaluate_judge(edits, arguments.judge, work)
     text = json.dumps(figures, indent=1, ensure_ascii=False)
     arguments.output.write_text(text + "\n", encoding="utf-8")
     sys.stdout.write(text + "\n")

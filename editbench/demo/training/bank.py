@@ -23,7 +23,7 @@ from editbench.demo.training.scenes import (
     random_scene,
     random_thing,
 )
-from editbench.records import CATEGORIES
+from editbench.rubrics.five_aspects import CATEGORIES
 
 RESULTS = ("right", "extra", "half", "wrong", "none", "other")
 """What an editor may hand in: right; right with one more change; in part or with a wrong value; a change of something

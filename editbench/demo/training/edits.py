@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from editbench.demo.training.scenes import COLOURS, SOLIDS, Kind, Scene, Thing, name_key, random_thing
-from editbench.records import Category
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,7 +16,7 @@ class DrawnEdit:
 
     production: str
     """Name of the production."""
-    category: Category
+    category: str
     source: Scene
     right: Scene
     """The only right result."""
@@ -32,10 +31,10 @@ class DrawnEdit:
 
 
 Production = Callable[[Random], DrawnEdit]
-PRODUCTIONS: dict[str, tuple[Category, Production]] = {}
+PRODUCTIONS: dict[str, tuple[str, Production]] = {}
 
 
-def production(category: Category) -> Callable[[Production], Production]:
+def production(category: str) -> Callable[[Production], Production]:
     """Enter a production into the grammar; `editbench.demo.training.grammar` holds them all."""
 
     def enter(function: Production) -> Production:

@@ -4,8 +4,9 @@ from typing import Any
 
 from editbench.demo.training.bank import Bank
 from editbench.demo.training.models import JUDGE_PATCH, JUDGE_PIXELS, token_ids
-from editbench.records import CATEGORIES, Language, Pair
-from editbench.rubrics.rubric import RUBRICS
+from editbench.records import Language, Pair, Picture
+from editbench.rubrics import Brief
+from editbench.rubrics.five_aspects import CATEGORIES
 
 GRID = JUDGE_PIXELS // JUDGE_PATCH
 NUM_TOKENS = (GRID // 2) ** 2
@@ -16,10 +17,10 @@ PICTURE = "<|vision_start|>" + "<|image_pad|>" * NUM_TOKENS + "<|vision_end|>"
 
 def prompt_parts(category: int, language: Language, text: str) -> tuple[str, str]:
     """The rubric's prompt as text up to the second picture's end, and from there on."""
-    pair = Pair(pair_id="", category=CATEGORIES[category], instruction=text, source_sha256="")
-    blank: Any = None
-    asked = RUBRICS["brief-1"].question(pair, blank, blank, language=language, judge_sees="all")
-    body = "".join(PICTURE if part is None else part for part in asked.content)
+    sources = (Picture(sha256=""),)
+    pair = Pair(pair_id="", category=CATEGORIES[category], instruction=text, sources=sources, language=language)
+    (asked,) = Brief().calls(pair)
+    body = "".join(part if isinstance(part, str) else PICTURE for part in asked.parts)
     before, after = body.rsplit("<|vision_end|>", 1)
     head = f"<|im_start|>system\n{asked.system}<|im_end|>\n<|im_start|>user\n{before}<|vision_end|>"
     return head, f"{after}<|im_end|>\n<|im_start|>assistant\n"

@@ -16,13 +16,12 @@ from editbench.demo.training.drawing import draw
 from editbench.demo.training.edits import DrawnEdit
 from editbench.demo.training.grammar import PRODUCTIONS
 from editbench.demo.training.words import describe_en, describe_zh
-from editbench.records import Category
 
 EVALUATION_SEEDS = 2**32
 """The first seed of the evaluation side; training draws from 0 to one below."""
 PICTURE_SIZE = 512
 """Of a shipped source, pixels a side."""
-SUBSETS: dict[Category, str] = {
+SUBSETS: dict[str, str] = {
     "physical": "物理",
     "environmental": "环境",
     "social": "社会",

@@ -8,7 +8,8 @@ bytes, and comes back whole.
 from typing import Any
 
 from editbench.demo.training.pairs import drawn_edit
-from editbench.rubrics.rubric import WORDINGS
+from editbench.rubrics.chinese import CHINESE
+from editbench.rubrics.english import ENGLISH
 
 MARKERS = (
     "<|endoftext|>",
@@ -39,10 +40,10 @@ def texts(num_edits: int = 3000) -> list[str]:
     for seed in range(num_edits):
         edit = drawn_edit(seed)
         found += [edit.en, edit.zh, edit.rationale_en, edit.rationale_zh]
-    for wording in WORDINGS.values():
+    for wording in (ENGLISH, CHINESE):
         for category, aspect in wording.aspects.items():
             found += [wording.brief_system.format(short=aspect.short)] * 200
-            found += [wording.system(category, sees_source=True, has_rationale=True)] * 3
+            found += [wording.system(category, num_sources=1, has_rationale=True)] * 3
         found += [wording.brief_instruction, wording.source_label, wording.edited_label] * 200
     plain = TEMPLATE_PREFIX
     for marker in MARKERS:

@@ -23,7 +23,8 @@ from editbench.demo.training.painting import paint_fast
 from editbench.demo.training.pairs import EVALUATION_SEEDS
 from editbench.demo.training.session import Session, device, mixed
 from editbench.demo.training.tokens import train_tokenizer
-from editbench.records import CATEGORIES, Language
+from editbench.records import Language
+from editbench.rubrics.five_aspects import CATEGORIES
 
 ROUGH_SHARE = 0.3
 """Of a batch: pictures that went through the autoencoder or came from the editor."""
