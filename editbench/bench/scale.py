@@ -3,7 +3,7 @@
 python -m editbench.bench scale 1000 10000 100000 --out scale.json
 
 Pairs of 16 × 16 pixels, the `Unchanged` editor and a judge that answers without looking, each stage a process of its
-own as a user starts it. `resume` is an edit of a run in which one pair is left to do: nearly all of it is the start.
+own as a user starts it. `resume` edits a run in which one pair is left: nearly all of it is the start.
 """
 
 import argparse
@@ -20,22 +20,21 @@ from pathlib import Path
 
 from PIL import Image
 
-from editbench.judges import Judge, Reply
-from editbench.records import CATEGORIES
-from editbench.rubrics.rubric import Question
+from editbench.judges import Judge, Message, Reply
+from editbench.rubrics.five_aspects import CATEGORIES
 
 _SIDE = 16
 _STAGES = {"edit": ("edit", False), "resume": ("edit", False), "score": ("score", True), "report": ("report", True)}
 
 
 @dataclass(kw_only=True)
-class RecordedJudge(Judge):
-    """Answers each question with the same number every time, as if it had been recorded: from a hash of its text."""
+class HashJudge(Judge):
+    """Answers each message with the same number every time: from a hash of its text, without looking."""
 
-    def replies(self, questions: Sequence[Question]) -> list[Reply]:
+    def replies(self, messages: Sequence[Message]) -> list[Reply]:
         """A number from 0 to 9 for each."""
-        texts = ("".join(part for part in question.content if isinstance(part, str)) for question in questions)
-        return [Reply(text=str(hashlib.sha256(text.encode()).digest()[0] % 10), truncated=False) for text in texts]
+        texts = ("".join(part for part in message.content if isinstance(part, str)) for message in messages)
+        return [Reply(text=str(hashlib.sha256(text.encode()).digest()[0] % 10)) for text in texts]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,20 +54,20 @@ class Measured:
 
 
 def measure(num_pairs: int, folder: Path) -> list[Measured]:
-    """Each stage once on that many pairs, in its turn."""
+    """Each stage once on that many pairs, one after another."""
     benchmark, run = _write_benchmark(num_pairs, folder), folder / "run"
     found: list[Measured] = []
     for name, (stage, from_run) in _STAGES.items():
         if name == "resume":
             _forget_last(run / "manifest.jsonl")
         code = (
-            f"from editbench.cli.command import run; from editbench.{stage}_stage import {stage} as stage; "
+            f"from editbench.cli.command import run; from editbench.stages.{stage} import {stage} as stage; "
             f"raise SystemExit(run(stage, '', from_run={from_run}))"
         )
         argv = ["--run_dir", str(run)]
         if not from_run:
-            argv += ["--benchmark", str(benchmark), "--editor", "Unchanged", "--rubric", "brief-1"]
-            argv += ["--judge", f"{__name__}.RecordedJudge"]
+            argv += ["--benchmark", str(benchmark), "--editor", "Unchanged", "--rubric", "Brief"]
+            argv += ["--judge", f"{__name__}.HashJudge"]
         ready = run / "environment.json" if stage == "edit" else None
         found.append(_timed(name, num_pairs, [sys.executable, "-c", code, *argv], ready))
         sys.stdout.write(f"{_row(found[-1])}\n")
@@ -99,7 +98,7 @@ def _write_benchmark(num_pairs: int, folder: Path) -> Path:
     images = folder / "images"
     images.mkdir()
     path = folder / "pairs.jsonl"
-    with path.open("w") as file:
+    with path.open("w", encoding="utf-8") as file:
         for number in range(num_pairs):
             name = f"{number:06d}"
             Image.new("RGB", (_SIDE, _SIDE), (number % 256, number // 256 % 256, number // 65536)).save(

@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from PIL import Image
 
 from editbench.bench.measure import seconds, timed
 from editbench.config import Config
-from editbench.editors import QwenImageEdit
+from editbench.editors import Edited, QwenImageEdit
 from editbench.editors.ahead import TextAhead
 from editbench.models.one_frame import one_frame
 from editbench.process.world import World
-from editbench.records import CATEGORIES, Edit, Pair
-from editbench.run.run_dir import RunDir, read_records
+from editbench.records import Edit, Pair
+from editbench.rubrics.five_aspects import CATEGORIES
+from editbench.run.durable import read_records
+from editbench.run.run_dir import RunDir
 from editbench.stages.edit import edit
 
 
@@ -63,8 +66,8 @@ class _Loaded(QwenImageEdit):
     def load(self, world: World) -> str:
         return world.claim_device()
 
-    def edit(self, pair: Pair, source: Image.Image, seed: int) -> Image.Image:
-        image = super().edit(pair, source, seed)
+    def edit(self, pair: Pair, sources: Sequence[Image.Image], seed: int) -> Image.Image | Edited:
+        image = super().edit(pair, sources, seed)
         self.first_done_ns = self.first_done_ns or time.time_ns()
         return image
 
