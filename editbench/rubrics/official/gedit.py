@@ -49,7 +49,7 @@ class GEdit(OfficialRubric):
         "judge": "gpt-4.1",
         "decoding": "the server's default temperature, at most 1,400 tokens",
         "pictures": "the edit resized to the size of the source, JPEG",
-        "language": "English and Chinese apart",
+        "language": "all",
     }
     prompt_files: ClassVar = (
         PromptFile(

@@ -22,7 +22,7 @@ class ImgEdit(ThreeLines):
         "": ("add", "adjust", "extract", "replace", "remove", "background", "style", "compose", "action")
     }
     official: ClassVar = {
-        "judge": "gpt-4.1 (gpt-4o in the code)",
+        "judge": "gpt-4.1",
         "decoding": "the server's defaults",
         "pictures": "as they are",
     }

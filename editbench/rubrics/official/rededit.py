@@ -41,7 +41,7 @@ class RedEdit(ThreeLines):
         "judge": "gemini-3-flash-preview",
         "decoding": "temperature 0.1, top_p 0.95, at most 8,192 tokens",
         "pictures": "as they are",
-        "language": "Chinese and English apart",
+        "language": "zh",
     }
     prompt_files: ClassVar = (
         PromptFile(

@@ -52,7 +52,7 @@ class WiseEdit(OfficialRubric):
         "judge": "gpt-4o",
         "decoding": "the server's default temperature, at most 1,000 tokens",
         "pictures": "no side longer than 512 pixels, JPEG of quality 90",
-        "language": "English and Chinese apart",
+        "language": "all",
     }
     prompt_files: ClassVar = (
         PromptFile(
