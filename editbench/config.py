@@ -166,8 +166,8 @@ def settings(plugin: Plugin) -> dict[str, Any]:
     kind = type(plugin)
     if not dataclasses.is_dataclass(plugin):
         raise UsageError(f"{kind.__module__}.{kind.__qualname__} must be a dataclass: its fields are its settings")
-    package = kind.__module__.rpartition(".")[0]
-    # ours are named by the package that exports them, which stays when a module moves
+    # ours are named by the package that exports them, such as editbench.rubrics, which stays when a module moves
+    package = ".".join(kind.__module__.split(".")[:2])
     exported = package.startswith("editbench.") and hasattr(sys.modules[package], kind.__qualname__)
     public = package if exported else kind.__module__
     init_args = {item.name: getattr(plugin, item.name) for item in dataclasses.fields(plugin) if item.init}

@@ -6,7 +6,7 @@ import pytest
 
 from editbench.benchmark import load_pairs
 from editbench.cli.options import parse
-from editbench.config import Config
+from editbench.config import Config, settings
 from editbench.records import Pair
 from editbench.rubrics import ImgEdit, Kris, RedEdit
 from tests import official_data
@@ -22,6 +22,10 @@ def read(name: str, benchmark: Path, prompts: Path, *more: str) -> tuple[Config,
 
 def categories_of(kind: type[ImgEdit | Kris | RedEdit]) -> list[str]:
     return [category for each in kind.groups.values() for category in each]
+
+
+def test_an_official_rubric_is_named_by_the_package_that_exports_it():
+    assert settings(ImgEdit(prompts="a"))["class_path"] == "editbench.rubrics.ImgEdit"
 
 
 def test_imgedit_is_a_json_object_whose_keys_are_the_ids(tmp_path):
