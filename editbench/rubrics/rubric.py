@@ -98,6 +98,9 @@ class Rubric(ABC):
     """An expected score needs this probability on the digits together: below it the judge meant to say else."""
     official: ClassVar[Mapping[str, str]] = {}
     """The official protocol of a public benchmark, such as {"judge": "gpt-4.1", "decoding": "temperature 0"}."""
+    layout: ClassVar[Mapping[str, str]] = {}
+    """Where the official scripts look for the pictures `edit` and, where they do, `source`: templates of a path over
+    the pair's `id`, `category`, `language` and fields, with the ending. Empty: there are no official places."""
 
     @property
     @abstractmethod

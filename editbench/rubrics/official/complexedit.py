@@ -38,6 +38,7 @@ class ComplexEdit(OfficialRubric):
         "judge": "gpt-4o-2024-11-20",
         "decoding": "temperature 1.0, 20 samples, at most 512 tokens, structured output",
     }
+    layout: ClassVar = {"edit": "{id}.png"}
     prompt_files: ClassVar = (
         PromptFile(repository=_REPOSITORY, path="complex_edit/eval/prompt_alignment.py", sha256="cecaf6122bcf"),
         PromptFile(repository=_REPOSITORY, path="complex_edit/eval/prompt_quality.py", sha256="9d4b6a31b3d2"),

@@ -43,6 +43,7 @@ class Pica(OfficialRubric):
     """
 
     official: ClassVar = {"judge": "gpt-5 (README: gpt-4o)", "decoding": "the server's own"}
+    layout: ClassVar = {"edit": "{id}.png"}
     prompt_files: ClassVar = (
         PromptFile(
             repository="https://github.com/Andrew0613/PICABench",

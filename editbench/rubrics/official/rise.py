@@ -46,6 +46,7 @@ class Rise(FinalScore):
 
     groups: ClassVar = {"": (TEMPORAL, CAUSAL, SPATIAL, LOGICAL)}
     official: ClassVar = {"judge": "gpt-4.1-2025-04-14", "decoding": "temperature 0, at most 4,096 tokens"}
+    layout: ClassVar = {"edit": "images/{category}/{index}.png"}
     prompt_files: ClassVar = (
         PromptFile(
             repository="https://github.com/PhoenixZ810/RISEBench", path="RISEBench/utils.py", sha256="c8a693294768"

@@ -46,6 +46,7 @@ class RisePP(FinalScore):
         "judge": "gemini-3-flash-preview (quality: gemini-3.1-flash-lite)",
         "decoding": "the server's own",
     }
+    layout: ClassVar = {"edit": "images/{category}/{index}.png"}
     prompt_files: ClassVar = (
         PromptFile(repository="https://github.com/PhoenixZ810/RISEBench", path="RISEBench++/utils.py"),
     )
