@@ -172,6 +172,8 @@ def test_rise_fills_in_the_pair_and_leaves_raw_prompts_alone(rise_prompts):
         "prompt_reasoning: do it R\nS",
         "prompt_generation: {as it is}",
     ]
+    other = replace(a_pair(T), rationale="R\nS")
+    assert [question.parts[0] for question in Rise(prompts=rise_prompts).calls(other)] == texts
 
 
 def test_rise_names_every_item_that_it_cannot_ask_about(rise_prompts):

@@ -42,7 +42,11 @@ class Pica(OfficialRubric):
     `.py` file is the official one.
     """
 
-    official: ClassVar = {"judge": "gpt-5 (README: gpt-4o)", "decoding": "the server's own"}
+    official: ClassVar = {
+        "judge": "gpt-5 (README: gpt-4o)",
+        "decoding": "the server's own",
+        "pictures": "the box of the edit, 1,024 pixels on its longer side, JPEG",
+    }
     layout: ClassVar = {"edit": "{id}.png"}
     prompt_files: ClassVar = (
         PromptFile(

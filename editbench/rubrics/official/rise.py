@@ -34,8 +34,9 @@ TEMPORAL, CAUSAL, SPATIAL, LOGICAL = (f"{name}_reasoning" for name in ("temporal
 class Rise(FinalScore):
     """RISEBench with its three questions (logical items: two) and its accuracy.
 
-    The pair's fields are the official columns; `reference_img` is the pair's picture `reference`. A column that the
-    table has and the item does not must be there as None: the official code behaves differently once it exists.
+    The pair's fields are the official columns; the text `reference` may be the pair's rationale, and `reference_img` is
+    its picture `reference`. A column that the table has and the item does not must be there as None: the official code
+    behaves differently once it exists.
     A pair without an edit, or with a reply that cannot be read, leaves the score and counts as 0 in the accuracy.
     """
 
@@ -45,7 +46,11 @@ class Rise(FinalScore):
     headlines then have names of their own."""
 
     groups: ClassVar = {"": (TEMPORAL, CAUSAL, SPATIAL, LOGICAL)}
-    official: ClassVar = {"judge": "gpt-4.1-2025-04-14", "decoding": "temperature 0, at most 4,096 tokens"}
+    official: ClassVar = {
+        "judge": "gpt-4.1-2025-04-14",
+        "decoding": "temperature 0, at most 4,096 tokens",
+        "pictures": "no side over 768 pixels, JPEG",
+    }
     layout: ClassVar = {"edit": "images/{category}/{index}.png"}
     prompt_files: ClassVar = (
         PromptFile(
@@ -128,9 +133,13 @@ class Rise(FinalScore):
         """As `routes` says; the instruction and the reference are filled in."""
         routes = self.routes(pair)
         fields = {"instruct": quote_lines(pair.instruction)}
-        reference = "reference_txt" if pair.category == LOGICAL else "reference"
-        if self._given(pair, reference) or "reference" not in pair.references:
-            fields["reference"] = text_field(pair, reference)
+        if pair.category == LOGICAL:
+            if self._given(pair, "reference_txt"):
+                fields["reference"] = text_field(pair, "reference_txt")
+        elif pair.rationale is not None:
+            fields["reference"] = quote_lines(pair.rationale)
+        elif "reference" not in pair.references:
+            fields["reference"] = text_field(pair, "reference")
         return self.questions(routes, fields)
 
     def asked(self, pair: Pair) -> Mapping[str, tuple[str, ...]]:

@@ -45,6 +45,8 @@ class RisePP(FinalScore):
     official: ClassVar = {
         "judge": "gemini-3-flash-preview (quality: gemini-3.1-flash-lite)",
         "decoding": "the server's own",
+        "pictures": "no side over 768 pixels, JPEG",
+        "language": "English",
     }
     layout: ClassVar = {"edit": "images/{category}/{index}.png"}
     prompt_files: ClassVar = (

@@ -40,7 +40,11 @@ class UniREdit(FinalScore):
     read, leaves both means.
     """
 
-    official: ClassVar = {"judge": "gpt-4.1-2025-04-14", "decoding": "temperature 0, at most 4,096 tokens"}
+    official: ClassVar = {
+        "judge": "gpt-4.1-2025-04-14",
+        "decoding": "temperature 0, at most 4,096 tokens",
+        "pictures": "no side over 768 pixels, JPEG",
+    }
     layout: ClassVar = {"edit": "{name}/{idx}.png"}
     prompt_files: ClassVar = (
         PromptFile(repository="https://github.com/Maplebb/UniREditBench", path="eval/utils.py", sha256="2823400b1cc0"),
