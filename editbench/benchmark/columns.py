@@ -12,7 +12,8 @@ from editbench.errors import UsageError
 from editbench.records import Language
 
 Spec = str | list[str]
-"""A column, a path into it (`edit.0.text`), a template (`{task}_{key}`), or a list of these."""
+"""A column, a path into it (`edit.0.text`), a template (`{task}_{key}`), or a list of these; with a `?` at its end the
+file need not have the column."""
 
 # In order of preference. Of the JSON list with images inside the bare name is Chinese, of a table English.
 # The list's `seed` is ignored on purpose: it made the source, and an edit seeded like its source tends to copy it.
@@ -101,11 +102,11 @@ class Columns:
         Raises:
             UsageError: a name or a template that cannot be meant.
         """
-        self.given = dict(given)
+        self.given = {target: _without_mark(spec) for target, spec in given.items()}
         self.recognised: dict[str, str] = {}
         """By column, what it was read as."""
         self.unseen = {root for spec in given.values() for root in _roots(spec)}
-        """Columns that were given and that no row had yet."""
+        """Columns that were given, must be there, and that no row had yet."""
         self._several_languages = several_languages
         for target in given:
             if not target.replace("_", "a").isalnum():
@@ -231,9 +232,15 @@ def _at(fields: Mapping[str, Any], path: str) -> Any:
     return value
 
 
+def _without_mark(spec: Spec) -> Spec:
+    return spec.removesuffix("?") if isinstance(spec, str) else [one.removesuffix("?") for one in spec]
+
+
 def _roots(spec: Spec) -> Iterator[str]:
-    """The columns that a spec begins at."""
+    """The columns that a spec begins at and that the file must have."""
     for one in [spec] if isinstance(spec, str) else spec:
+        if one.endswith("?"):
+            continue
         try:
             names = [name for _, name, _, _ in string.Formatter().parse(one) if name] if "{" in one else [one]
         except ValueError as error:

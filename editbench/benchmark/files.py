@@ -17,6 +17,7 @@ from editbench.records import Language
 log = logging.getLogger(__name__)
 TEXTS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")
 ENDINGS = TEXTS
+_MAX_TABLE = 2**26  # bytes
 _METADATA = tuple(f"metadata{ending}" for ending in (".jsonl", ".csv", ".parquet"))
 
 
@@ -140,6 +141,7 @@ def read_items(data: Data, columns: Columns, defects: Defects, say: Callable[[st
         folder = data.images or path.parent
         places = Places(data.root, folder)
         try:
+            others = _unnamed_columns(path, columns)
             for number, fields in text_rows(path, columns.is_field, defects, say):
                 if not isinstance(fields, Fields):
                     what = f"is {kind(fields)}; give an object with the fields of a pair"
@@ -149,9 +151,22 @@ def read_items(data: Data, columns: Columns, defects: Defects, say: Callable[[st
                 fields["__file__"] = below.with_suffix("").as_posix()
                 fields["__folder__"] = path.absolute().parent.name
                 index += 1
+                for name in others:
+                    fields.setdefault(name, None)
                 yield Item(number=number, fields=fields, file=path, places=places)
         except OSError as error:
             defects.add(f"cannot be read ({error.strerror}); make it readable", file=path)
+
+
+def _unnamed_columns(path: Path, columns: Columns) -> list[str]:
+    """The columns of a JSON table that nothing names: each row has them, as pandas would read it, though it may leave
+    them out; none of a file that is large because of pictures in it.
+    """
+    if path.suffix.lower() != ".json" or path.stat().st_size > _MAX_TABLE:
+        return []
+    rows = text_rows(path, columns.is_field, Defects(path), lambda text: None)
+    names = {name: None for _, fields in rows if isinstance(fields, Fields) for name in fields}
+    return [name for name in names if not columns.is_field(name)]
 
 
 def text_rows(

@@ -193,6 +193,8 @@ class Row:
 
     def _category(self) -> str:
         field, value = self._columns.find(self._fields, "category")
+        if isinstance(value, list):  # of a pair that belongs to several
+            value = ", ".join(self._text_list(field, value) or ())
         return ALL if is_blank(value) else (self._plain(field, value) or "").strip()
 
     def _text(self, target: str) -> str | None:
@@ -226,12 +228,17 @@ class Row:
         return tuple(tags)  # pyright: ignore[reportUnknownArgumentType]
 
     def _further(self) -> dict[str, Any]:
-        """What the row says beside what a pair has a place for, without pictures and without very long texts."""
+        """What the row says beside what a pair has a place for, without pictures and without very long texts.
+
+        A column that the row leaves blank is None: some benchmarks' own code goes by whether there is the column.
+        """
         found: dict[str, Any] = {}
         for name, value in self._fields.items():
-            if name in OWN_NAMES or name in self._taken or (name.startswith("__") and name != KEY) or is_blank(value):
+            if name in OWN_NAMES or name in self._taken or (name.startswith("__") and name != KEY):
                 continue
-            if not looks_like_picture(value):
+            if is_blank(value):
+                found[name] = None
+            elif not looks_like_picture(value):
                 try:
                     found[name] = _json(value)
                 except (ValueError, RecursionError):
