@@ -2,9 +2,27 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 from PIL import Image
+
+RISE_FORMATTED = [
+    *("prompt_consist", "prompt_reasoning", "prompt_reasoning_w_input", "prompt_spatial_ref", "prompt_spatial_ref_img"),
+    *("prompt_spatial_ref_w_input", "prompt_spatial_cons", "prompt_logical_cons_ans", "prompt_logical_cons"),
+    *("prompt_logical_txt", "prompt_logical_img"),
+]
+RISE_RAW = ["prompt_generation", "prompt_spatial_qual", "prompt_logical_img_wo_q"]
+PP_FORMATTED = [
+    f"prompt_{kind}_{name}"
+    for kind, names in {
+        "general": ("cons", "ref_txt", "ref_txt_w_input", "ref_img"),
+        "spatial": ("cons", "ref_txt", "ref_txt_w_input", "ref_img"),
+        "logical": ("cons", "cons_ans", "ref_img", "ref_txt", "ref_txt_w_input"),
+    }.items()
+    for name in names
+]
+PP_RAW = ["prompt_general_qual", "prompt_spatial_qual", "prompt_counterfactual_qual"]
 
 
 def picture(path: Path, number: int, size: tuple[int, int] = (64, 48)) -> str:
@@ -98,3 +116,32 @@ def wiseedit(root: Path) -> tuple[Path, Path]:
         texts = "".join(f'prompt_{kind}_{form} = "{kind} {form}"\n' for kind in kinds)
         write(root / f"Wise/Evaluation/prompt_{form}.py", texts + 'prompt_visual_quality = "visual"\n')
     return root / "WiseEdit-Benchmark", root / "Wise"
+
+
+def rise_prompts(folder: Path) -> str:
+    """A file of prompts in the form of RISEBench's."""
+    return _prompts(folder / "rise_utils.py", RISE_FORMATTED, RISE_RAW)
+
+
+def risepp_prompts(folder: Path) -> str:
+    """A file of prompts in the form of RISEBench++'s."""
+    return _prompts(folder / "risepp_utils.py", PP_FORMATTED, PP_RAW)
+
+
+def uniredit_prompts(folder: Path) -> str:
+    """A file of prompts in the form of UniREditBench's."""
+    formatted = ["prompt_consist", "prompt_reasoning_w_ref_image"]
+    return _prompts(folder / "uniredit_utils.py", formatted, ["prompt_generation"])
+
+
+def _prompts(path: Path, formatted: list[str], raw: list[str]) -> str:
+    """Each text is its variable's name, then what is filled in."""
+    lines = ["import numpy"]
+    for name in formatted:
+        has_reference = re.search(r"reasoning|ans$|txt|spatial_ref(_w_input)?$", name)
+        has_instruction = name not in ("prompt_logical_txt", "prompt_logical_ref_txt")
+        fields = " {instruct}" * has_instruction + " {reference}" * bool(has_reference)
+        lines.append(f'{name} = """{name}:{fields}"""')
+    lines += [f"{name} = '{name}: {{as it is}}'" for name in raw]
+    write(path, "\n".join(lines) + "\n")
+    return str(path)

@@ -10,46 +10,24 @@ from editbench.rubrics.official.rise import Rise
 from editbench.rubrics.official.risepp import RisePP
 from editbench.rubrics.official.uniredit import UniREdit
 from editbench.rubrics.rubric import Question, Shown
+from tests import official_data
 
-RISE_FORMATTED = [
-    *("prompt_consist", "prompt_reasoning", "prompt_reasoning_w_input", "prompt_spatial_ref", "prompt_spatial_ref_img"),
-    *("prompt_spatial_ref_w_input", "prompt_spatial_cons", "prompt_logical_cons_ans", "prompt_logical_cons"),
-    *("prompt_logical_txt", "prompt_logical_img"),
-]
-RISE_RAW = ["prompt_generation", "prompt_spatial_qual", "prompt_logical_img_wo_q"]
-PP_FORMATTED = [
-    f"prompt_{kind}_{name}"
-    for kind, names in {
-        "general": ("cons", "ref_txt", "ref_txt_w_input", "ref_img"),
-        "spatial": ("cons", "ref_txt", "ref_txt_w_input", "ref_img"),
-        "logical": ("cons", "cons_ans", "ref_img", "ref_txt", "ref_txt_w_input"),
-    }.items()
-    for name in names
-]
-PP_RAW = ["prompt_general_qual", "prompt_spatial_qual", "prompt_counterfactual_qual"]
 T, C, S, L = (f"{name}_reasoning" for name in ("temporal", "causal", "spatial", "logical"))
-
-
-def prompt_file(path, formatted, raw):
-    """Prompts of the test's own in the official form: each text begins with its variable's name."""
-    no_instruction = ("prompt_logical_txt", "prompt_logical_ref_txt")
-    for name in formatted:
-        fields = "" if name in no_instruction else " {instruct}"
-        fields += " {reference}" if "ref_img" not in name and ("ref" in name or "reas" in name or "txt" in name) else ""
-        path.write_text((path.read_text() if path.exists() else "import numpy\n") + f'{name} = """{name}:{fields}"""\n')
-    for name in raw:
-        path.write_text(path.read_text() + f"{name} = '''{name}: {{as it is}}'''\n")
-    return str(path)
 
 
 @pytest.fixture
 def rise_prompts(tmp_path):
-    return prompt_file(tmp_path / "utils.py", RISE_FORMATTED, RISE_RAW)
+    return official_data.rise_prompts(tmp_path)
 
 
 @pytest.fixture
 def pp_prompts(tmp_path):
-    return prompt_file(tmp_path / "pp_utils.py", PP_FORMATTED, PP_RAW)
+    return official_data.risepp_prompts(tmp_path)
+
+
+@pytest.fixture
+def uniredit_prompts(tmp_path):
+    return official_data.uniredit_prompts(tmp_path)
 
 
 def a_pair(category=T, *references, pair_id="a", listed=None, **fields):
@@ -369,13 +347,6 @@ def test_risepp_reads_the_chinese_reference_of_a_chinese_pair(pp_prompts):
     pair = a_pair(T, reference_txt="English", reference_txt_chinese="中文")
     texts = [RisePP(prompts=pp_prompts).calls(one)[1].parts[0] for one in (pair, replace(pair, language="zh"))]
     assert texts == ["prompt_general_ref_txt: do it English", "prompt_general_ref_txt: do it 中文"]
-
-
-@pytest.fixture
-def uniredit_prompts(tmp_path):
-    return prompt_file(
-        tmp_path / "uniredit.py", ["prompt_consist", "prompt_reasoning_w_ref_image"], ["prompt_generation"]
-    )
 
 
 def test_uniredit_asks_with_the_rules_first_and_the_right_edit_between(uniredit_prompts):

@@ -193,7 +193,7 @@ class Row:
 
     def _category(self) -> str:
         field, value = self._columns.find(self._fields, "category")
-        if isinstance(value, list):  # of a pair that belongs to several
+        if isinstance(value, list) and "category" in self._columns.given:  # of a pair that belongs to several
             value = ", ".join(self._text_list(field, value) or ())
         return ALL if is_blank(value) else (self._plain(field, value) or "").strip()
 

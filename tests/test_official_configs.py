@@ -1,0 +1,157 @@
+"""RISEBench, RISEBench++, UniREditBench and PICABench in their official layouts, read by the configurations."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from editbench.benchmark import load_pairs
+from editbench.cli.options import parse
+from editbench.errors import UsageError
+from tests import official_data
+from tests.official_data import picture, write
+from tests.test_official_rise import C, L, S, T, asked
+
+
+@pytest.fixture
+def rise_prompts(tmp_path):
+    return official_data.rise_prompts(tmp_path)
+
+
+@pytest.fixture
+def pp_prompts(tmp_path):
+    return official_data.risepp_prompts(tmp_path)
+
+
+@pytest.fixture
+def uniredit_prompts(tmp_path):
+    return official_data.uniredit_prompts(tmp_path)
+
+
+def read(name, benchmark: Path, *more):
+    """The rubric, and the pairs by id."""
+    config = parse("", ["--config", name, "--benchmark", str(benchmark), *more])
+    return config.rubric, {pair.pair_id: pair for pair in load_pairs(config.data)}
+
+
+def rise(root: Path, *rows):
+    """RISEBench with these rows, each with a picture, some with one to compare with."""
+    table = []
+    for number, row in enumerate(rows):
+        category = row["category"]
+        name = picture(root / f"{category}_images/{number}.png", number)
+        table.append({"index": f"{category}_{number}", "instruction": f"Do {number}.", **row})
+        table[-1]["image"] = f"{category}_images/{name}"
+        if "reference_img" in row:
+            picture(root / row["reference_img"], 50 + number)
+    write(root / "datav2_total_w_subtask.json", json.dumps(table))
+    return root
+
+
+def test_rise_reads_texts_flags_and_the_picture_to_compare_with(tmp_path, rise_prompts):
+    rows = [
+        {"category": T, "reference": "R", "reasoning_img": True},
+        {"category": S, "reference_img": "spatial_reasoning_images/1_ref.png"},
+        {"category": L, "reference_txt": "RT"},
+        {"category": L, "reference_img": "logical_reasoning_images/3_ref.png"},
+        {"category": C, "reference": "R", "consistency_free": True},
+    ]
+    rubric, pairs = read("rise", rise(tmp_path / "data", *rows), "--rubric.init_args.prompts", rise_prompts)
+    rubric.check(list(pairs.values()))
+    assert pairs[f"{T}_0"].rationale == "R"
+    assert asked(rubric, pairs[f"{T}_0"])["reasoning"] == ("prompt_reasoning_w_input", "source", "edit")
+    assert asked(rubric, pairs[f"{S}_1"])["consistency"] == ("prompt_spatial_cons", "reference", "edit")
+    assert asked(rubric, pairs[f"{L}_2"])["reasoning"] == ("prompt_logical_txt", "edit")
+    assert asked(rubric, pairs[f"{L}_3"])["reasoning"] == ("prompt_logical_img", "reference", "edit")
+    assert list(asked(rubric, pairs[f"{C}_4"])) == ["reasoning", "quality"]
+    # the column exists since one row has it, and then the official code weighs every row alike
+    scores = {"consistency": 5.0, "reasoning": 4.0, "quality": 5.0}
+    assert rubric.values(pairs[f"{T}_0"], scores)["value"] == pytest.approx(4.2)
+
+
+def test_rise_goes_by_columns_that_only_other_rows_have(tmp_path, rise_prompts):
+    rows = [
+        {"category": L, "reference_img": "a.png", "reasoning_wo_ins": True},
+        {"category": L, "reference_img": "b.png"},
+    ]
+    rubric, pairs = read("rise", rise(tmp_path / "data", *rows), "--rubric.init_args.prompts", rise_prompts)
+    assert {asked(rubric, pair)["reasoning"][0] for pair in pairs.values()} == {"prompt_logical_img_wo_q"}
+
+
+def test_risepp_reads_several_sources_turns_and_both_languages(tmp_path, pp_prompts):
+    folder = tmp_path / "data"
+    for number, name in enumerate(("1.png", "2.png", "cons.png", "ref.png", "h.png")):
+        picture(folder / "images" / name, number)
+    table = [
+        {
+            "index": f"{T}_1",
+            "category": T,
+            "instruction": "Do it.",
+            "instruction_chinese": "做。",
+            "image": ["images/1.png", "images/2.png"],
+            "multi_img": "True",
+            "consistency_img": "images/cons.png",
+            "reference_img": "images/ref.png",
+        },
+        {
+            "index": "hybrid_reasoning_1",
+            "category": [T, L],
+            "instruction": ["Add a cat.", "Wait."],
+            "instruction_chinese": ["加只猫。", "等。"],
+            "image": ["images/h.png"],
+            "reference_txt": "R",
+            "reference_txt_chinese": "参",
+            "multi_turn": "True",
+        },
+    ]
+    write(folder / "overall_data.json", json.dumps(table))
+    rubric, pairs = read("risepp", folder, "--rubric.init_args.prompts", pp_prompts)
+    rubric.check(list(pairs.values()))
+    one, hybrid = pairs.values()
+    assert len(one.sources) == 2
+    assert asked(rubric, one)["quality"] == ("prompt_general_qual", "consistency", "edit")
+    assert asked(rubric, one)["reasoning"] == ("prompt_general_ref_img", "reference", "edit")
+    assert hybrid.turns == ("Add a cat.", "Wait.")
+    assert hybrid.instruction == "1. Add a cat.\n2. Wait."
+    assert rubric.category(hybrid.category) == "hybrid_reasoning"
+    assert asked(rubric, hybrid) == {
+        "consistency": ("prompt_logical_cons_ans", "source", "edit"),
+        "reasoning": ("prompt_logical_ref_txt", "edit"),
+    }
+    rubric, pairs = read("risepp", folder, "--language", "zh", "--rubric.init_args.prompts", pp_prompts)
+    texts = [question.parts[0] for question in rubric.calls(pairs["hybrid_reasoning_1"])]
+    assert texts == ["prompt_logical_cons_ans: 1. 加只猫。\n2. 等。 参", "prompt_logical_ref_txt: 参"]
+
+
+def test_uniredit_reads_rules_effects_and_the_right_edit(tmp_path, uniredit_prompts):
+    folder = tmp_path / "data"
+    table = []
+    for number, name in enumerate(("maze", "maze", "viewpoint")):
+        original = picture(folder / "original_image" / name / f"{number}.png", number)
+        reference = picture(folder / "reference_image" / name / f"{number}.png", 50 + number)
+        table.append(
+            {
+                "original_image_path": f"original_image/{name}/{original}",
+                "reference_image_path": f"reference_image/{name}/{reference}",
+                "instruction": "Do it.",
+                "name": name,
+                "idx": number,
+                "reference_effect": "R",
+                **({"rules": "Walk."} if name == "maze" else {}),
+            }
+        )
+    write(folder / "data.json", json.dumps(table))
+    rubric, pairs = read("uniredit", folder, "--rubric.init_args.prompts", uniredit_prompts)
+    rubric.check(list(pairs.values()))
+    assert [(pair.pair_id, pair.category) for pair in pairs.values()][2] == ("viewpoint_2", "viewpoint")
+    assert [rubric.calls(pairs[name])[1].parts[0] for name in ("maze_1", "viewpoint_2")] == [
+        "prompt_reasoning_w_ref_image: Walk.\nDo it. R",
+        "prompt_reasoning_w_ref_image: Do it. R",
+    ]
+
+
+def test_a_column_may_be_optional_and_the_others_must_be_there(tmp_path, photos_csv):
+    _, pairs = read("unchanged", photos_csv, "--columns", "rationale=why?,source=source")
+    assert len(pairs) == 4
+    with pytest.raises(UsageError, match="no row has a column 'why'"):
+        read("unchanged", photos_csv, "--columns", "rationale=why")
