@@ -99,8 +99,8 @@ class Rubric(ABC):
     official: ClassVar[Mapping[str, str]] = {}
     """The official protocol of a public benchmark, such as {"judge": "gpt-4.1", "decoding": "temperature 0"}."""
     layout: ClassVar[Mapping[str, str]] = {}
-    """Where the official scripts look for the pictures `edit` and, where they do, `source`: templates of a path over
-    the pair's `id`, `category`, `language` and fields, with the ending. Empty: there are no official places."""
+    """Where the official scripts look for the picture `edit` and, where they do, for `source`: templates of a path with
+    its ending, over the pair's `id`, `category`, `language`, `lang` (`cn` or `en`) and fields. Empty: nowhere."""
 
     @property
     @abstractmethod

@@ -1,17 +1,21 @@
 """A run's pictures under the names that a benchmark's own scripts look for."""
 
 import io
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from editbench.config import Config
 from editbench.errors import UsageError
 from editbench.images import decode
+from editbench.process.world import World
 from editbench.records import Pair
 from editbench.rubrics.rubric import Rubric
 from editbench.run.durable import write_atomic
 from editbench.run.run_dir import RunDir, sha256
 
+log = logging.getLogger(__name__)
 _JPEG_QUALITY = 95
 
 
@@ -22,6 +26,24 @@ class Exported:
     num_edits: int
     num_missing: int
     """Pairs without an edit, or whose image is not as its record says."""
+
+
+def export(config: Config, world: World) -> int:
+    """Write the run's edits to `--out` under the names of the rubric's benchmark; of several tries the first.
+
+    Returns:
+        0.
+
+    Raises:
+        UsageError: as `export_official` does, or there is no `--out`.
+        OSError: the folder cannot be written.
+    """
+    if config.out is None:
+        raise UsageError("--out: give the folder that the edits are written to")
+    if world.rank == 0:
+        done = export_official(RunDir(config.the_run), config.out, config.rubric)
+        log.info("%s: %d edits written, %d pairs have none.", config.out, done.num_edits, done.num_missing)
+    return 0
 
 
 def export_official(run: RunDir, out: Path, rubric: Rubric, *, try_: int = 0) -> Exported:
@@ -71,6 +93,7 @@ def _path(template: str, pair: Pair, rubric: Rubric) -> PurePosixPath:
         "id": pair.pair_id,
         "category": rubric.category(pair.category),
         "language": pair.language,
+        "lang": "cn" if pair.language == "zh" else pair.language,
     }
     try:
         text = template.format_map(values)

@@ -51,6 +51,10 @@ class GEdit(OfficialRubric):
         "pictures": "the edit resized to the size of the source, JPEG",
         "language": "all",
     }
+    layout: ClassVar = {
+        "edit": "fullset/{task_type}/{instruction_language}/{key}.png",
+        "source": "fullset/{task_type}/{instruction_language}/{key}_SRCIMG.png",
+    }
     prompt_files: ClassVar = (
         PromptFile(
             repository="https://github.com/stepfun-ai/Step1X-Edit",

@@ -26,6 +26,7 @@ class ImgEdit(ThreeLines):
         "decoding": "the server's defaults",
         "pictures": "as they are",
     }
+    layout: ClassVar = {"edit": "{id}.png"}
     prompt_files: ClassVar = (
         PromptFile(
             repository="https://github.com/PKU-YuanGroup/ImgEdit",

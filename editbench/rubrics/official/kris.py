@@ -71,6 +71,7 @@ class Kris(OfficialRubric):
         "decoding": "the server's default temperature, at most 1,000 tokens",
         "pictures": "as they are; frames as JPEG of quality 85",
     }
+    layout: ClassVar = {"edit": "{id}.jpg"}
     prompt_files: ClassVar = (
         PromptFile(repository="https://github.com/mercurystraw/Kris_Bench", path="utils/prompts.py"),
     )

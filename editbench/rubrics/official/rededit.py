@@ -43,6 +43,7 @@ class RedEdit(ThreeLines):
         "pictures": "as they are",
         "language": "zh",
     }
+    layout: ClassVar = {"edit": "{task}/{id}.png"}
     prompt_files: ClassVar = (
         PromptFile(
             repository="https://github.com/FireRedTeam/FireRed-Image-Edit",

@@ -54,6 +54,7 @@ class WiseEdit(OfficialRubric):
         "pictures": "no side longer than 512 pixels, JPEG of quality 90",
         "language": "all",
     }
+    layout: ClassVar = {"edit": "{subset}/{lang}/{idx}.png"}
     prompt_files: ClassVar = (
         PromptFile(
             repository="https://github.com/beepkh/WiseEdit", path="Evaluation/prompt_single.py", sha256="0d12af1f0df4"
