@@ -91,6 +91,11 @@ def json_rows(file: BinaryIO, defects: Defects, path: Path, is_field: Callable[[
         is_field: whether a name is one of a row's fields, to tell a row from an object of rows.
     """
     start = file.tell()
+    if path.suffix.lower() in (".jsonl", ".ndjson") and file.read(_CHUNK).lstrip()[:1] != b"[":
+        file.seek(start)
+        yield from json_lines(file, defects, path)
+        return
+    file.seek(start)
     window = _Window(file)
     try:
         match window.peek():
