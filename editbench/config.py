@@ -137,6 +137,7 @@ class Config:
             files=self.files,
             columns=self.columns,
             language=self.language,
+            offline=self.check,
         )
 
     @property
@@ -153,7 +154,7 @@ class Config:
         """
         if len(self.run_dir) > 1:
             raise UsageError(f"--run_dir: one directory, not {len(self.run_dir)}; only report.py compares several")
-        name = "demo" if self.benchmark is None else self.benchmark.stem
+        name = "demo" if self.benchmark is None else self.data.name
         return self.run_dir[0] if self.run_dir else Path("runs") / name
 
 

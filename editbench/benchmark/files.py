@@ -1,6 +1,7 @@
 """The files that a benchmark consists of: one, or those of a folder; and their rows, whatever the format."""
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,13 +11,15 @@ from typing import Any, Literal
 from editbench.benchmark.columns import Columns, Spec
 from editbench.benchmark.defects import Defects, Fields, kind
 from editbench.benchmark.pictures import Places
+from editbench.benchmark.tables import HUB, hub_name, hub_rows, table_rows
 from editbench.benchmark.texts import csv_rows, json_rows, open_text
 from editbench.errors import UsageError
 from editbench.records import Language
 
 log = logging.getLogger(__name__)
 TEXTS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")
-ENDINGS = TEXTS
+TABLES = (".parquet", ".arrow")
+ENDINGS = (*TEXTS, *TABLES)
 _MAX_TABLE = 2**26  # bytes
 _METADATA = tuple(f"metadata{ending}" for ending in (".jsonl", ".csv", ".parquet"))
 
@@ -35,6 +38,18 @@ class Data:
     """What stands in which column."""
     language: Language | Literal["all"] = "en"
     """Of the texts; all: every pair in every language that it has."""
+    offline: bool = False
+    """Whether the hub must not be asked."""
+
+    @property
+    def is_on_hub(self) -> bool:
+        """Whether it is a data set of the Hugging Face hub."""
+        return str(self.path).startswith(HUB)
+
+    @property
+    def name(self) -> str:
+        """What a run of it is called, where it has no name of its own."""
+        return hub_name(str(self.path)) if self.is_on_hub else self.path.stem
 
     @property
     def root(self) -> Path:
@@ -48,13 +63,15 @@ class Data:
 
     @cached_property
     def parts(self) -> tuple[Path, ...]:
-        """The files that hold the rows, in order of their names.
+        """The files that hold the rows, in order of their names; none of a data set on the hub.
 
         Raises:
             UsageError: there is no such file or folder, or it is not clear which files of the folder hold the rows.
         """
         if self.images is not None and not self.images.is_dir():
             raise UsageError(f"{self.images}: there is no such folder; give the one that the image paths start from")
+        if self.is_on_hub:
+            return ()
         if not self.path.is_dir():
             if self.files is not None:
                 raise UsageError(f"--files {self.files}: {self.path} is no folder; leave --files out")
@@ -84,8 +101,11 @@ def _found(folder: Path) -> list[Path]:
     files = [path for path in _files(folder) if path.suffix.lower() in ENDINGS]
     if metadata := [path for path in files if path.name in _METADATA]:
         return metadata
-    shards = [path for path in files if path.suffix.lower() in (".parquet", ".arrow")]
-    shards = [path for path in shards if not path.name.startswith("cache-")]
+    shards = [path for path in files if path.suffix.lower() in TABLES and not path.name.startswith("cache-")]
+    splits = {found[2] for path in shards if (found := _SPLIT.search(path.relative_to(folder).as_posix()))}
+    if len(splits) > 1:
+        some = f"the splits {', '.join(sorted(splits))}"
+        raise UsageError(f"{folder} holds {some}; choose one with --files, such as --files '**/{min(splits)}*'")
     texts = [path for path in files if path.suffix.lower() in TEXTS and path.name not in _ABOUT]
     at_the_top = [path for path in texts if path.parent == folder]
     for candidates in (shards, at_the_top, texts):
@@ -99,6 +119,7 @@ def _found(folder: Path) -> list[Path]:
     raise UsageError(f"{folder}: it is not clear which files hold the pairs; say it with --files; there are {what}")
 
 
+_SPLIT = re.compile(r"(^|[/_.-])(train|test|validation|valid|val|dev)(?=[/_.-])", re.IGNORECASE)
 _ABOUT = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "config.json")
 
 
@@ -136,13 +157,12 @@ def read_items(data: Data, columns: Columns, defects: Defects, say: Callable[[st
     (the name of the file's folder), for templates.
     """
     index = 0
-    for path in data.parts:
+    for path in data.parts or (data.path,):
         below = path.relative_to(data.path) if data.path.is_dir() else Path(path.name)
-        folder = data.images or path.parent
-        places = Places(data.root, folder)
+        places = Places(data.root, data.images or path.parent)
         try:
             others = _unnamed_columns(path, columns)
-            for number, fields in text_rows(path, columns.is_field, defects, say):
+            for number, fields in _rows(data, path, columns, defects, say):
                 if not isinstance(fields, Fields):
                     what = f"is {kind(fields)}; give an object with the fields of a pair"
                     defects.add(what, number, file=path)
@@ -167,6 +187,16 @@ def _unnamed_columns(path: Path, columns: Columns) -> list[str]:
     rows = text_rows(path, columns.is_field, Defects(path), lambda text: None)
     names = {name: None for _, fields in rows if isinstance(fields, Fields) for name in fields}
     return [name for name in names if not columns.is_field(name)]
+
+
+def _rows(
+    data: Data, path: Path, columns: Columns, defects: Defects, say: Callable[[str], None]
+) -> Iterator[tuple[int, Any]]:
+    if data.is_on_hub:
+        return hub_rows(str(path), offline=data.offline)
+    if path.suffix.lower() in TABLES:
+        return table_rows(path, defects)
+    return text_rows(path, columns.is_field, defects, say)
 
 
 def text_rows(
