@@ -1,6 +1,7 @@
 """The one conversion from encoded bytes to pixels, shared by editor, judge and report."""
 
 import io
+import re
 import struct
 import zlib
 
@@ -11,7 +12,15 @@ MAX_PIXELS = 2**26
 MAX_BYTES = 2**27
 """Most encoded bytes of an image, 128 MiB."""
 
-_FORMATS = ("PNG", "JPEG", "WEBP")
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000")
+_KNOWN = "PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF or JPEG 2000"
+_MAX_SCANS = 100  # of a progressive JPEG: each is decoded over all of the picture, and encoders write about ten
+_PLUGINS = {
+    "HEIC image, which needs the plug-in pillow-heif": re.compile(
+        rb"....ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL
+    ),
+    "JPEG XL image, which needs the plug-in pillow-jxl-plugin": re.compile(rb"\xff\x0a|\0\0\0\x0cJXL "),
+}
 # what Pillow's readers raise on hostile bytes; its own list, in Image.open, covers the header only
 _BROKEN = (
     OSError,
@@ -21,6 +30,8 @@ _BROKEN = (
     LookupError,
     EOFError,
     ArithmeticError,
+    AssertionError,
+    RuntimeError,
     struct.error,
     zlib.error,
 )
@@ -39,8 +50,9 @@ _UPRIGHT = {
 def decode(data: bytes) -> Image.Image:
     """Turn encoded bytes into upright 8-bit sRGB pixels, always by the same steps.
 
-    1. PNG, JPEG or WebP, told by the first bytes and not by a name; at most `MAX_BYTES` and `MAX_PIXELS`.
-    2. The first frame of an animation, or of the several pictures in one JPEG.
+    1. PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF or JPEG 2000 by the first bytes, whatever the name; at most `MAX_BYTES`,
+       `MAX_PIXELS` and, of a JPEG, 100 scans. Text in a PNG is left out, but for XMP.
+    2. The first frame of an animation, or of several pictures in one file.
     3. 16 bits a channel become 8 by keeping the high byte: scaled, not clipped.
     4. An embedded ICC profile of the image's own colour space is converted to sRGB, perceptual intent; without one,
        or with one that cannot be read, gray and palette are taken as sRGB and CMYK by Pillow's plain formula.
@@ -53,6 +65,9 @@ def decode(data: bytes) -> Image.Image:
     """
     if len(data) > MAX_BYTES:
         raise ValueError(f"has {len(data):,} bytes, over the limit of {MAX_BYTES:,}")
+    if data.startswith(b"\xff\xd8") and (num_scans := data.count(b"\xff\xda")) > _MAX_SCANS:
+        raise ValueError(f"has {num_scans:,} scans, over the limit of {_MAX_SCANS}; encode it again")
+    data = _without_text(data)
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             width, height = image.size
@@ -67,10 +82,13 @@ def decode(data: bytes) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ValueError(f"has more pixels than the limit of {MAX_PIXELS:,}") from error
     except Image.UnidentifiedImageError as error:
+        for what, begin in _PLUGINS.items():
+            if begin.match(data):
+                raise ValueError(f"is a {what}, and this program does not use it; convert it to PNG") from error
         start = f"begins with {data[:8]!r}" if data else "is empty"
-        raise ValueError(f"is not a readable PNG, JPEG or WebP image (it {start})") from error
+        raise ValueError(f"is not a readable {_KNOWN} image (it {start})") from error
     except _BROKEN as error:
-        raise ValueError(f"is cut off or broken ({error or type(error).__name__})") from error
+        raise ValueError(f"is cut off or broken ({str(error) or type(error).__name__})") from error
 
 
 def encode_png(image: Image.Image) -> bytes:
@@ -86,8 +104,38 @@ def encode_png(image: Image.Image) -> bytes:
     return file.getvalue()
 
 
+def is_animated(data: bytes) -> bool:
+    """Whether encoded bytes hold several frames, of which `decode` reads the first; False where they hold no image."""
+    try:
+        with Image.open(io.BytesIO(_without_text(data)), formats=_FORMATS) as image:
+            return bool(getattr(image, "is_animated", False))
+    except (*_BROKEN, Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return False
+
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_XMP = b"XML:com.adobe.xmp\0"
+_MAX_XMP = 2**20
+
+
+def _without_text(data: bytes) -> bytes:
+    """A PNG without its text chunks, whose sizes Pillow limits: some programs store megabytes in them."""
+    if not data.startswith(_PNG):
+        return data
+    kept, place, start = list[bytes](), len(_PNG), 0
+    while place + 12 <= len(data):
+        size, name = struct.unpack(">I4s", data[place : place + 8])
+        end = place + 12 + size
+        is_xmp = data[place + 8 : place + 8 + len(_XMP)] == _XMP and size <= _MAX_XMP
+        if name in (b"tEXt", b"zTXt", b"iTXt") and not is_xmp:
+            kept.append(data[start:place])
+            start = end
+        place = end
+    return b"".join((*kept, data[start:])) if kept else data
+
+
 class _TooLarge(ValueError):
-    """Told apart from the ValueErrors of Pillow's readers."""
+    """Distinct from the ValueErrors of Pillow's readers."""
 
 
 def _flatten(image: Image.Image, depth: int) -> Image.Image:

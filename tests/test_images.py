@@ -192,19 +192,83 @@ def test_too_many_bytes_are_refused(monkeypatch):
     "data",
     [
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\nshowpage\n",
-        encoded(Image.new("RGB", (4, 4)), "GIF"),
-        encoded(Image.new("RGB", (4, 4)), "BMP"),
-        encoded(Image.new("RGB", (4, 4)), "TIFF"),
+        encoded(Image.new("RGB", (4, 4)), "PPM"),
+        encoded(Image.new("RGB", (4, 4)), "ICO"),
+        encoded(Image.new("RGB", (4, 4)), "TGA"),
         b"<svg/>",
         b"",
     ],
 )
 def test_other_formats_are_refused_by_their_first_bytes(data):
-    with pytest.raises(ValueError, match="not a readable PNG, JPEG or WebP"):
+    with pytest.raises(ValueError, match="not a readable PNG, JPEG, WebP"):
         decode(data)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF", "AVIF", "JPEG2000"])
+def test_the_other_formats_are_read_with_their_colours_and_their_transparency(kind):
+    lossless = {"AVIF": {"quality": 100, "subsampling": "4:4:4"}, "JPEG2000": {"irreversible": False}}.get(kind, {})
+    result = decode(encoded(corners(), kind, **lossless))
+    assert result.mode == "RGB"
+    assert np.abs(np.asarray(result).astype(int) - np.asarray(corners())).max() <= 6
+    if kind not in ("GIF", "BMP"):
+        clear = decode(encoded(Image.new("RGBA", (16, 16), (0, 0, 255, 0)), kind, **lossless))
+        assert clear.getpixel((8, 8)) == WHITE
+
+
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "AVIF", "PNG", "WEBP"])
+def test_several_frames_are_noticed_and_the_first_is_read(kind):
+    frames = [Image.new("RGB", (16, 16), colour) for colour in (RED, GREEN, BLUE)]
+    data = encoded(frames[0], kind, save_all=True, append_images=frames[1:])
+    assert images.is_animated(data)
+    assert not images.is_animated(encoded(frames[0], kind))
+    assert max(abs(a - b) for a, b in zip(decode(data).getpixel((8, 8)), RED, strict=True)) <= 6
+
+
+@pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF", "AVIF", "JPEG2000"])
+def test_the_limits_hold_for_the_other_formats_too(kind, monkeypatch):
+    data = encoded(Image.new("RGB", (40, 40)), kind)
+    monkeypatch.setattr(images, "MAX_PIXELS", 1000)
+    with pytest.raises(ValueError, match="pixels, over the limit of 1,000"):
+        decode(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "needs"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC image, which needs the plug-in pillow-heif"),
+        (b"\xff\x0a\xfa\x1f\x01", "JPEG XL image, which needs the plug-in pillow-jxl-plugin"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL image, which needs the plug-in pillow-jxl-plugin"),
+    ],
+)
+def test_what_needs_a_plug_in_is_refused_with_its_name(data, needs):
+    with pytest.raises(ValueError, match=needs):
+        decode(data)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("size", [10, 3 * 2**20, 70 * 2**20])
+def test_a_png_with_much_text_is_read_without_it(compressed, size):
+    text = b"workflow\0" + (b"\0" + zlib.compress(b"x" * size) if compressed else b"x" * size)
+    name = b"zTXt" if compressed else b"tEXt"
+    data = png(1, 1, 8, 2, b"\0\xff\0\0", (name, text), (b"iTXt", b"prompt\0\0\0\0\0" + b"y" * min(size, 2**22)))
+    assert decode(data).getpixel((0, 0)) == RED
+    assert decode(data).info == {}
+
+
+def test_a_palette_that_is_missing_is_a_broken_image():
+    with pytest.raises(ValueError, match="cut off or broken"):
+        decode(png(4, 4, 8, 3, bytes(20)))
+
+
+def test_a_jpeg_of_very_many_scans_is_refused_before_it_is_decoded():
+    data = encoded(Image.new("RGB", (16, 16)), "JPEG", progressive=True)
+    start, end = data.index(b"\xff\xda"), data.rindex(b"\xff\xd9")
+    assert decode(data).size == (16, 16)
+    with pytest.raises(ValueError, match=r"has 2,0.. scans, over the limit of 100"):
+        decode(data[:end] + data[start : start + 12] * 2000 + data[end:])
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "AVIF", "JPEG2000", "TIFF"])
 def test_a_truncated_image_is_refused(kind):
     pixels = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
     data = encoded(pixels, kind)

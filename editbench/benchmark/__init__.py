@@ -41,6 +41,7 @@ def load_pairs(data: Data, *, earlier: Callable[[str], Pair | None] = lambda pai
     defects, seen = Defects(data.path), Seen()
     columns = Columns(data.columns, several_languages=data.language == "all")
     num_pairs, num_skipped = 0, Counter[str]()
+    num_animated, first_animated = 0, ""
     misspelt: dict[str, str] = {}
     said: set[str] = set()
 
@@ -64,6 +65,9 @@ def load_pairs(data: Data, *, earlier: Callable[[str], Pair | None] = lambda pai
         for pair in row.pairs(languages, marked=marked, known=known):
             num_pairs += 1
             yield pair
+        if row.several_frames and not num_animated:
+            first_animated = f"row {row.number}, {row.several_frames}"
+        num_animated += bool(row.several_frames)
     if columns.unseen:
         names = ", ".join(map(shown, sorted(columns.unseen)))
         defects.add(f"--columns: no row has a column {names}; name those that the file has")
@@ -78,6 +82,9 @@ def load_pairs(data: Data, *, earlier: Callable[[str], Pair | None] = lambda pai
     if columns.recognised:
         read = ", ".join(f"{name} as {target}" for name, target in columns.recognised.items())
         log.info("%s: read %s; --columns says otherwise.", data.path, read)
+    if num_animated:
+        where = f"{first_animated}{'' if num_animated == 1 else f', and {num_animated - 1} other rows'}"
+        log.warning("%s: a picture has several frames, and the first is read: %s.", data.path, where)
     for name, near in misspelt.items():
         log.warning("%s: the field %s is ignored; is %s meant?", data.path, shown(name), near)
 

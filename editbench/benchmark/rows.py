@@ -16,7 +16,7 @@ from editbench.benchmark.columns import KEY, LANGUAGES, OWN_NAMES, Columns, is_b
 from editbench.benchmark.defects import Defects, kind, shown
 from editbench.benchmark.files import Item
 from editbench.benchmark.pictures import Found, PictureError, looks_like_picture, read_picture, values_of
-from editbench.images import decode
+from editbench.images import decode, is_animated
 from editbench.records import ALL, Language, Pair, Picture
 
 _MAX_ID_BYTES = 512
@@ -31,10 +31,13 @@ class Row:
     """One row, read column by column; what is wrong with it goes to the defects."""
 
     def __init__(self, item: Item, columns: Columns, defects: Defects) -> None:
+        """Read the row's id; what else it holds when it is asked for."""
         self.number = item.number
         self.file = item.file
         self._fields, self._places, self._columns, self._defects = item.fields, item.places, columns, defects
         self._with_images = item.file.suffix.lower() == ".json"
+        self.several_frames = ""
+        """The column of a picture of several frames; empty: each has one."""
         self._bad: set[str] = set()
         self._taken: set[str] = set()
         columns.see(item.fields)
@@ -287,7 +290,11 @@ class Row:
         pictures: list[Picture] = []
         for field, one in found:
             digest = hashlib.sha256(one.data).hexdigest()
-            if digest in known or self._decoded(field, one) is not None:
+            if digest in known:
+                pictures.append(Picture(sha256=digest, path=one.path))
+            elif self._decoded(field, one) is not None:
+                if is_animated(one.data):
+                    self.several_frames = field
                 pictures.append(Picture(sha256=digest, path=one.path))
         return pictures
 

@@ -117,6 +117,8 @@ def _load(name: str, *, offline: bool) -> Any:
     there = list(found)
     if not split and len(there) == 1:
         split = there[0]
+    if parts["revision"]:
+        _check_revision(name, parts["revision"], found[there[0]])
     if split not in there:
         what = f"has no split {split}" if split else "has several splits"
         raise UsageError(
@@ -124,6 +126,13 @@ def _load(name: str, *, offline: bool) -> Any:
             f"{parts['name']}:{config + '/' if config else ''}{there[0]}"
         )
     return found[split]
+
+
+def _check_revision(name: str, revision: str, data: Any) -> None:
+    """See that the cache, which is read where the hub is away, did not give another commit than was asked for."""
+    held = set(re.findall(r"@([0-9a-f]{40})/", " ".join(data.info.download_checksums or {})))
+    if held and re.fullmatch("[0-9a-f]{7,40}", revision) and not any(sha.startswith(revision) for sha in held):
+        raise UsageError(f"--benchmark {name}: the cache holds commit {min(held)}, and the hub gives no other now")
 
 
 def _not_given(name: str, repository: str, error: Exception, *, offline: bool) -> UsageError:

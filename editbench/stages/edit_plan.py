@@ -20,7 +20,7 @@ from editbench.benchmark import (
     selector,
 )
 from editbench.config import Config, deciding, differences, to_yaml
-from editbench.editors import Editor
+from editbench.editors import Editor, Saved
 from editbench.errors import UsageError
 from editbench.images import encode_png
 from editbench.records import Edit, Pair
@@ -50,6 +50,10 @@ def make_plan(config: Config, run: RunDir, lease: Lease, start_log: Callable[[],
     """
     data = config.data
     config.editor.check()
+    if isinstance(config.editor, Saved):
+        config.editor.check_run(run.root)
+        if config.edits > 1:
+            raise UsageError(f"--edits {config.edits}: Saved has one image a pair; leave --edits out")
     run.refuse_another_folder()
     is_fresh = not run.root.exists()
     if not is_fresh and not config.check:
@@ -180,7 +184,11 @@ def _as_checked(config: Config, run: RunDir) -> list[Pair] | None:
     start. Neither time nor size of a file is believed: the benchmark's bytes are hashed, every picture's, and those of
     pairs.jsonl, which may be damaged.
     """
-    if config.data.is_on_hub or not run.checked.exists() or run.checked.read_text(encoding="utf-8", errors="replace") != _digests(config, run):
+    if (
+        config.data.is_on_hub
+        or not run.checked.exists()
+        or run.checked.read_text(encoding="utf-8", errors="replace") != _digests(config, run)
+    ):
         return None
     pairs = list(read_records(run.pairs, Pair))
     folder = config.data.root
