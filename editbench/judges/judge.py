@@ -1,7 +1,7 @@
 """What a judge is to the harness."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -95,6 +95,16 @@ class Judge(ABC):
 
         Raises:
             UsageError: a setting can't work; says what to do.
+        """
+
+    def check_calls(self, calls: Mapping[str, Collection[str]]) -> None:  # noqa: B027  (most judges answer any call)
+        """See before a launch what will be asked.
+
+        Args:
+            calls: the names of the questions by pair_id, of all pairs that the launch is about.
+
+        Raises:
+            UsageError: the judge can answer none of them.
         """
 
     def weight_bytes(self) -> int | None:

@@ -33,10 +33,10 @@ class Shown:
     scale_to: int | None = None
     """Scaled up or down (Lanczos) with its aspect ratio until the longer side has this many pixels, the other one
     rounded down: the picture before the box is cut out, and then what was cut out."""
-    max_pixels: int | None = None
-    """The most pixels that the judge's processor may keep, with the aspect ratio, rounded to its patches."""
     jpeg_quality: int | None = None
     """Encoded as JPEG of this quality and decoded again."""
+    max_pixels: int | None = None
+    """The most pixels that the judge's processor may keep, with the aspect ratio, rounded to its patches."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

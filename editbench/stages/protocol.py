@@ -1,44 +1,145 @@
 """How scores come about: what is asked of a judge, and what must not be mixed in one file."""
 
-from collections.abc import Mapping
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import yaml
 
-from editbench.config import Config, deciding, differences
+from editbench.config import Config, deciding, differences, settings
 from editbench.errors import UsageError
-from editbench.records import Edit, Pair
+from editbench.process.faults import reason
+from editbench.records import Edit, Pair, Picture
+from editbench.rubrics.rubric import Question, Rubric, Shown
+from editbench.rubrics.scoring import GIVEN
 from editbench.run.run_dir import RunDir, key
+
+_PACKAGE = "editbench."
 
 
 def protocol(config: Config) -> dict[str, Any]:
-    """How a score comes about: everything but the pair and its edit."""
+    """How a score comes about: all but the pair and its edit. It stands beside the scores as YAML.
+
+    `files` holds hashes of the files that rubric and judge read; `repeats`, `expected` and `given` (the judge gives
+    values and is asked no question) are absent where they are not in use.
+    """
+    files = {**config.rubric.files(), **config.judge.files()}
     return {
         "judge": deciding(config.judge),
-        "rubric": config.rubric,
+        "rubric": settings(config.rubric),
+        "version": config.rubric.version,
         "language": config.language,
-        "judge_sees": config.judge_sees,
+        **({"files": files} if files else {}),
         **({"repeats": config.repeats} if config.repeats > 1 else {}),
         **({"expected": True} if config.expected else {}),
+        **({"given": True} if config.judge.gives_values else {}),
     }
 
 
-def score_key(pair: Pair, edit: Edit, how: Mapping[str, Any]) -> str:
-    """What a score depends on, hashed.
+def questions(rubric: Rubric, pair: Pair, how: Mapping[str, Any]) -> Sequence[Question]:
+    """What the judge is asked about an edit of the pair.
 
     Args:
-        pair: as the judge is shown it.
+        rubric: whose questions they are.
+        pair: whose edit is judged.
+        how: as `protocol` gives it.
+
+    Raises:
+        UsageError: a question shows a picture that the pair does not have.
+    """
+    if how.get("given"):
+        return (Question(name=GIVEN, parts=(), gives=(GIVEN,)),)
+    asked = rubric.calls(pair)
+    for question in asked:
+        for part in question.parts:
+            if isinstance(part, Shown):
+                for name in filter(None, (part.picture, part.size_of)):
+                    _picture(pair, name, question)
+    return asked
+
+
+def _picture(pair: Pair, name: str, question: Question) -> Picture | None:
+    """The pair's picture of this name; None: the edited image."""
+    index = source_index(name)
+    if name == "edit":
+        return None
+    if index is not None and index < len(pair.sources):
+        return pair.sources[index]
+    if name in pair.references:
+        return pair.references[name]
+    known = ["edit", *(f"source_{n}" if n > 1 else "source" for n in range(1, len(pair.sources) + 1)), *pair.references]
+    raise UsageError(
+        f"the question {question.name!r} of the rubric shows the picture {name!r}, which {pair.pair_id!r} lacks; "
+        f"it has {', '.join(known)}"
+    )
+
+
+def source_index(name: str) -> int | None:
+    """The place from 0 of the source that `source`, `source_2`, … names; None: another picture's name."""
+    if name == "source":
+        return 0
+    number = name.removeprefix("source_")
+    return int(number) - 1 if number != name and number.isdecimal() and int(number) > 1 else None
+
+
+def score_key(pair: Pair, edit: Edit, rubric: Rubric, how: Mapping[str, Any]) -> str:
+    """What a pair's answers depend on, hashed: the questions as sent, the pictures shown, the judge, the decoding.
+
+    The rubric's formula is not in it, nor what reads the replies: numbers are derived again from saved answers.
+
+    Args:
+        pair: as the rubric goes by it.
         edit: whose image is judged.
+        rubric: whose questions are asked.
         how: as `protocol` gives it.
     """
-    asked = {
-        "category": pair.category,
-        "instruction": pair.instruction,
-        "rationale": pair.rationale,
-        "source": pair.source_sha256,
-        "edit": edit.sha256,
-    }
-    return key(**asked, **how)
+    try:
+        asked: Any = [_sent(pair, question) for question in questions(rubric, pair, how)]
+    except UsageError:
+        raise
+    except Exception as error:  # recorded as the pair's failure when it is asked
+        asked = reason(error)
+    decoding = {name: how[name] for name in ("repeats", "expected") if name in how}
+    return key(questions=asked, edit=edit.sha256, judge=how["judge"], **decoding)
+
+
+def _sent(pair: Pair, question: Question) -> list[Any]:
+    parts: list[Any] = []
+    for part in question.parts:
+        if isinstance(part, str):
+            parts.append(part)
+            continue
+        rules = {name: value for name, value in asdict(part).items() if value is not None}
+        pictures = [_picture(pair, name, question) for name in filter(None, (part.picture, part.size_of))]
+        parts.append([rules, [picture.sha256 if picture else None for picture in pictures]])
+    return [question.name, question.system, parts, question.max_new_tokens, question.digits]
+
+
+def recorded_rubric(how: Mapping[str, Any], given: Rubric) -> Rubric:
+    """The rubric that a score file was made with.
+
+    Args:
+        how: of the score file, as `protocol` gives it.
+        given: this launch's; it is used where it is of the same class and has the same settings.
+
+    Raises:
+        UsageError: the class is not there, is neither the launch's nor shipped, or takes other settings now.
+    """
+    recorded = how["rubric"]
+    if recorded == settings(given):
+        return given
+    path = str(recorded["class_path"])
+    module, _, name = path.rpartition(".")
+    kind: Any = type(given) if settings(given)["class_path"] == path else None
+    try:
+        if kind is None:
+            if not path.startswith(_PACKAGE):  # a run directory is data: what it names is not imported
+                raise UsageError(f"the scores were made with the rubric {path}; give it: --rubric {path}")
+            kind = getattr(importlib.import_module(module), name)
+        return kind(**recorded["init_args"])
+    except (ImportError, AttributeError, TypeError) as error:
+        raise UsageError(f"the rubric {path} of the scores can't be made again: {reason(error)}") from error
 
 
 def refuse_what_the_judge_lacks(config: Config) -> None:
@@ -64,9 +165,19 @@ def refuse_another_protocol(config: Config, run: RunDir, name: str) -> None:
     path = run.protocol(name)
     if not path.exists():
         return
-    found = differences(yaml.safe_load(path.read_text()), protocol(config))
+    before = yaml.safe_load(path.read_text(encoding="utf-8"))
+    neutral = config.rubric.neutral
+    found = differences(_without(before, neutral), _without(protocol(config), neutral))
     if found:
         raise UsageError(
             f"{run.scores(name)} holds scores made otherwise:\n" + "\n".join(f"  {line}" for line in found) + "\n"
             "Give these a name of their own (--scores NAME), or the same settings to go on with those."
         )
+
+
+def _without(how: Mapping[str, Any], neutral: frozenset[str]) -> dict[str, Any]:
+    rubric = how.get("rubric")
+    if not isinstance(rubric, Mapping):  # an older version's
+        return dict(how)
+    init_args = {name: value for name, value in rubric.get("init_args", {}).items() if name not in neutral}
+    return {**how, "rubric": {**rubric, "init_args": init_args}}

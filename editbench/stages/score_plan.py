@@ -1,6 +1,7 @@
-"""What a score launch has to do: the run's edits and what a judge has said of them, held against each other."""
+"""What a score launch has to do: the run's edits and what a judge has said of them, compared."""
 
 import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -8,25 +9,32 @@ import yaml
 from editbench.benchmark import selector
 from editbench.config import Config
 from editbench.errors import UsageError
-from editbench.records import Edit, Failure, Pair, Score
-from editbench.run.durable import read_records, write_atomic
+from editbench.records import Answer, Edit, Failure, Pair, Score
+from editbench.rubrics.rubric import Question, Rubric
+from editbench.run.durable import write_atomic
 from editbench.run.lease import Lease
 from editbench.run.run_dir import RunDir
-from editbench.stages.protocol import protocol, refuse_another_protocol, refuse_what_the_judge_lacks, score_key
+from editbench.stages.protocol import (
+    protocol,
+    questions,
+    refuse_another_protocol,
+    refuse_what_the_judge_lacks,
+    score_key,
+)
 
 log = logging.getLogger(__name__)
-_TRY_AGAIN: tuple[Failure, ...] = ("out of memory", "error")  # the machine's failures; the judge's own words stand
+_TRY_AGAIN: tuple[Failure, ...] = ("out of memory", "error")
+"""The machine's failures; what the judge itself said stands, or asking until it answers would be a selection."""
 
 
 def make_plan(config: Config, run: RunDir, name: str, lease: Lease) -> dict[str, Any]:
     """Rank 0 alone: check everything, write down how the scores come about, and list what is left to do.
 
     Returns:
-        `launch`, its number, and `todo`, the ids of the pairs whose edits are to be judged: by their lines they would
-        be others when an edit launch adds pairs meanwhile.
+        `launch`, its number, and `todo`, a list of [pair_id, try]: the edits that are to be judged.
 
     Raises:
-        UsageError: the judge, the configuration or the run can't be worked with.
+        UsageError: the judge, the rubric, the configuration or the run can't be worked with.
     """
     config.judge.check()
     refuse_what_the_judge_lacks(config)
@@ -35,42 +43,80 @@ def make_plan(config: Config, run: RunDir, name: str, lease: Lease) -> dict[str,
     if not config.check:
         lease.take()
     how, chooses = protocol(config), selector(limit=config.limit, categories=config.categories)
-    todo, num_pairs, num_selected, num_edited = list[str](), 0, 0, 0
-    with (
-        run.records(Edit, "edit", run.manifest) as edits,
-        run.records(Score, f"score-{name}", run.scores(name)) as scores,
-    ):
-        newest_edit, newest_score = edits.newest(), scores.newest()
-        for pair in read_records(run.pairs, Pair):
-            is_selected = chooses(pair)
-            is_edited = is_selected and pair.pair_id in newest_edit
-            stands = False
-            if is_edited and pair.pair_id in newest_score:
-                edit, score = edits.at(newest_edit[pair.pair_id]), scores.at(newest_score[pair.pair_id])
-                stands = score.failure not in _TRY_AGAIN and score.key == score_key(pair, edit, how)
-            if is_edited and not stands:
-                todo.append(pair.pair_id)
-            num_pairs += 1
-            num_selected += is_selected
-            num_edited += is_edited
-    if not num_pairs:
-        raise run.is_empty()
-    if not num_selected:
-        raise UsageError(f"--categories {','.join(config.categories)}: {run.root} has no pair of these")
-    if not num_edited:
+    pairs = {pair.pair_id: pair for pair in run.read_pairs() if chooses(pair)}
+    if not pairs:
+        raise UsageError(f"no pair of {run.root} is among those asked for; leave out --categories or --limit")
+    config.rubric.check(tuple(pairs.values()))
+    _check_questions(config, tuple(pairs.values()), how)
+    edits = run.edits(pairs.values())
+    if not edits:
         raise UsageError(f"{run.root} has no edits yet; make them: torchrun --nproc_per_node=gpu -- edit.py …")
-    if num_edited < num_selected:
-        log.warning("Only %d of %d pairs have been edited; the others can be scored later.", num_edited, num_selected)
-    log.info("%s, judge %s: %d edits, %d to score.", run.root, config.judge.name, num_edited, len(todo))
+    scores = run.latest(Score, f"score-{name}", run.scores(name))
+    order = {pair_id: place for place, pair_id in enumerate(pairs)}
+    todo = [
+        identity
+        for identity, edit in sorted(edits.items(), key=lambda item: (order[item[0][0]], item[0][1]))
+        if not _stands(config.rubric, run, pairs[identity[0]], edit, scores.get(identity), how)
+    ]
+    num_edited = len({pair_id for pair_id, _ in edits})
+    if num_edited < len(pairs):
+        log.warning("Only %d of %d pairs have been edited; the others can be scored later.", num_edited, len(pairs))
+    log.info("%s, judge %s: %d edits, %d to score.", run.root, config.judge.name, len(edits), len(todo))
     if not config.check:
         write_atomic(run.protocol(name), yaml.safe_dump(how, sort_keys=False, allow_unicode=True).encode())
-    # each once, whatever pairs.jsonl holds twice: what is counted must become done
-    return {"launch": run.next_launch(f"score-{name}"), "todo": list(dict.fromkeys(todo))}
+    return {"launch": run.next_launch(f"score-{name}"), "todo": todo}
+
+
+def standing(answers: Sequence[Answer]) -> list[Answer]:
+    """Those answers that are not asked for again."""
+    return [answer for answer in answers if answer.failure not in _TRY_AGAIN]
+
+
+def _stands(rubric: Rubric, run: RunDir, pair: Pair, edit: Edit, score: Score | None, how: Mapping[str, Any]) -> bool:
+    if score is None or score.key != score_key(pair, edit, rubric, how):
+        return False
+    if score.failure == "missing edit":
+        return edit.image is None or not run.has_image(edit)
+    return bool(score.answers) and len(standing(score.answers)) == len(score.answers)
+
+
+def _check_questions(config: Config, pairs: Sequence[Pair], how: Mapping[str, Any]) -> None:
+    """See that the questions can be asked as the configuration wants, and let the judge see which there are.
+
+    Raises:
+        UsageError: no question gives an expected score, or the judge has a word against them.
+    """
+    has_digits = False
+
+    def of(pair: Pair) -> Sequence[Question]:
+        nonlocal has_digits
+        try:
+            asked = questions(config.rubric, pair, how)
+        except UsageError:
+            raise
+        except Exception:  # recorded with its reason when the pair is asked
+            return ()
+        has_digits = has_digits or any(question.digits for question in asked)
+        return asked
+
+    asked = {pair.pair_id: frozenset(question.name for question in of(pair)) for pair in pairs}
+    if config.expected and not has_digits:
+        raise UsageError(
+            f"--expected: no question of the rubric {config.rubric.version} has one digit as its reply; "
+            "FiveAspects and Brief ask so with --rubric.init_args.digits true"
+        )
+    config.judge.check_calls(asked)
 
 
 def _refuse_another_benchmark(config: Config, run: RunDir) -> None:
-    recorded = yaml.safe_load(run.config.read_text())["benchmark"]
-    if config.benchmark is not None and str(config.benchmark) != recorded:
+    recorded = yaml.safe_load(run.config.read_text(encoding="utf-8"))
+    benchmark = recorded.get("benchmark")
+    if config.benchmark is not None and str(config.benchmark) != benchmark:
         raise UsageError(
-            f"{run.root} was edited from {recorded or 'the demo'}; leave --benchmark out, or name that one"
+            f"{run.root} was edited from {benchmark or 'the demo'}; leave --benchmark out, or name that one"
+        )
+    if config.language != recorded.get("language", config.language):
+        raise UsageError(
+            f"--language {config.language}: {run.root} was edited in {recorded['language']}; leave it out, or edit "
+            "again in another --run_dir"
         )
