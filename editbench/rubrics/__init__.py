@@ -2,6 +2,7 @@
 
 from editbench.rubrics.brief import Brief
 from editbench.rubrics.five_aspects import FiveAspects
+from editbench.rubrics.from_file import FromFile
 from editbench.rubrics.headlines import Headline, Level
 from editbench.rubrics.official.complexedit import ComplexEdit
 from editbench.rubrics.official.gedit import GEdit
@@ -19,6 +20,7 @@ __all__ = [
     "Brief",
     "ComplexEdit",
     "FiveAspects",
+    "FromFile",
     "GEdit",
     "Headline",
     "ImgEdit",
