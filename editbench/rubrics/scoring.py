@@ -52,7 +52,7 @@ def settle(rubric: Rubric, pair: Pair, answers: Sequence[Answer]) -> Settled:
         readings.update(dict.fromkeys(asked.get(answer.call, ())))
         readings.update(answer.readings)
     per_repeat = [
-        {"value": given[repeat]} if repeat in given else dict(rubric.values(pair, readings))
+        {"value": given[repeat]} if repeat in given else _finite(rubric.values(pair, readings))
         for repeat, readings in sorted(by_repeat.items())
     ]
     values = {name: _over_quorum(per_repeat, name) for name in dict.fromkeys(n for one in per_repeat for n in one)}
@@ -94,7 +94,7 @@ def lowest(rubric: Rubric, pair: Pair, answers: Sequence[Answer] | None) -> dict
         if answer.call == GIVEN and GIVEN not in asked:
             given[answer.repeat] = answer.readings.get(GIVEN, rubric.scale[0])
     per_repeat = [
-        {"value": given[repeat]} if repeat in given else dict(rubric.values(pair, low | readings))
+        {"value": given[repeat]} if repeat in given else _finite(rubric.values(pair, low | readings))
         for repeat, readings in sorted(repeats.items())
     ]
     return {
@@ -124,6 +124,11 @@ def expect(rubric: Rubric, question: Question, probabilities: Sequence[float]) -
     mean = math.fsum(float(digit) * p for digit, p in zip(question.digits, probabilities, strict=True)) / mass
     (dimension,) = question.gives
     return Reading(numbers={dimension: round(mean, _DIGITS)})
+
+
+def _finite(values: Mapping[str, float | None]) -> dict[str, float | None]:
+    """The formula's values; None for what is no number, such as the root of a negative one."""
+    return {name: value if value is not None and math.isfinite(value) else None for name, value in values.items()}
 
 
 def _over_quorum(per_repeat: Sequence[Mapping[str, float | None]], name: str) -> float | None:

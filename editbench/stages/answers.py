@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 from editbench.judges import Reply
 from editbench.process.faults import reason
@@ -25,19 +26,26 @@ def answer_of(rubric: Rubric, pair: Pair, question: Question, repeat: int, reply
         expected: the reply holds probabilities of the question's digits.
     """
     reading = _reading(rubric, pair, question, reply, expected=expected)
-    text = reply.text if isinstance(reply.text, str) and not (reply.failure == "error" and not reply.text) else None  # pyright: ignore[reportUnnecessaryIsInstance]
+    probabilities = reply.probabilities if all(map(math.isfinite, reply.probabilities)) else ()
     return Answer(
         call=question.name,
         repeat=repeat,
-        reply=None if reply.readings is not None else text,
+        reply=_words(reply),
         readings=dict(reading.numbers or {}),
         failure=reading.failure,
         detail=reading.detail,
         notes=reading.notes,
-        probabilities=tuple(round(p, 6) for p in reply.probabilities),
-        mass=round(math.fsum(reply.probabilities), 6) if reply.probabilities else None,
+        probabilities=tuple(round(p, 6) for p in probabilities),
+        mass=round(math.fsum(probabilities), 6) if probabilities else None,
         model=reply.model,
     )
+
+
+def _words(reply: Reply) -> str | None:
+    """The judge's words; None where there are none, which is not the same as an empty reply."""
+    text: Any = reply.text
+    no_words = not isinstance(text, str) or reply.readings is not None or (reply.failure == "error" and not text)
+    return None if no_words else text
 
 
 def _reading(rubric: Rubric, pair: Pair, question: Question, reply: Reply, *, expected: bool) -> Reading:
@@ -47,18 +55,22 @@ def _reading(rubric: Rubric, pair: Pair, question: Question, reply: Reply, *, ex
         return _made_elsewhere(rubric, question, reply)
     if expected:
         return expect(rubric, question, reply.probabilities)
-    if not isinstance(reply.text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-        return Reading(failure="error", detail=f"the judge gave {type(reply.text).__name__} as the reply's text")
+    text: Any = reply.text
+    if not isinstance(text, str):
+        return Reading(failure="error", detail=f"the judge gave {type(text).__name__} as the reply's text")
     if reply.truncated:
         where = "the rubric's max_new_tokens" if question.max_new_tokens else "--judge.init_args.max_new_tokens"
         return Reading(failure="truncated", detail=f"the reply reached the limit of new tokens; raise {where}")
     try:
-        reading = rubric.read(pair, question, reply.text)
+        reading = rubric.read(pair, question, text)
     except Exception as error:
         return Reading(failure="error", detail=f"the rubric {rubric.version} could not read the reply: {reason(error)}")
-    missing = [name for name in question.gives if name not in (reading.numbers or {})]
-    if reading.failure is None and missing:
-        return Reading(failure="error", detail=f"the rubric {rubric.version} read no {', '.join(missing)}")
+    numbers = reading.numbers or {}
+    missing = [name for name in question.gives if name not in numbers]
+    odd = [name for name, number in numbers.items() if name not in question.gives or not math.isfinite(number)]
+    if odd or (reading.failure is None and missing):
+        what = f"no {', '.join(missing)}" if missing else f"{', '.join(odd)}, which was not asked for or is no number"
+        return Reading(failure="error", detail=f"the rubric {rubric.version} read {what}")
     return reading
 
 
@@ -75,7 +87,7 @@ def _made_elsewhere(rubric: Rubric, question: Question, reply: Reply) -> Reading
 
 def thinks_aloud(replies: Iterable[Reply]) -> str | None:
     """A sentence on a judge that writes its thoughts into its replies; None: it does not."""
-    texts = [(reply.text, reply.truncated) for reply in replies if isinstance(reply.text, str)]  # pyright: ignore[reportUnnecessaryIsInstance]
+    texts = [(_words(reply) or "", reply.truncated) for reply in replies]
     thinking = [truncated for text, truncated in texts if any(mark in text.lower() for mark in _THOUGHT)]
     if not thinking:
         return None

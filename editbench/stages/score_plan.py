@@ -42,7 +42,8 @@ def make_plan(config: Config, run: RunDir, name: str, lease: Lease) -> dict[str,
     refuse_another_protocol(config, run, name)
     if not config.check:
         lease.take()
-    how, chooses = protocol(config), selector(limit=config.limit, categories=config.categories)
+    how = protocol(config)
+    chooses = selector(limit=config.limit, categories=config.categories, name=config.rubric.category)
     pairs = {pair.pair_id: pair for pair in run.read_pairs() if chooses(pair)}
     if not pairs:
         raise UsageError(f"no pair of {run.root} is among those asked for; leave out --categories or --limit")

@@ -131,7 +131,7 @@ def examine(run: RunRecords) -> Health:
         batch_sizes=dict(sorted(Counter(answer.batch_size for answer in answers if answer.batch_size).items())),
         repeats=_repeats([one for end in ends for one in end.tries or (end,) if one.num_repeats > 1]),
         controls=_controls(run),
-        num_sampled=len({_made_of(pair) for pair in run.controls.pairs}) if run.controls else 0,
+        num_sampled=len({made_of(pair) for pair in run.controls.pairs}) if run.controls else 0,
     )
 
 
@@ -168,7 +168,7 @@ def _repeats(ends: Sequence[Outcome]) -> Repeats | None:
     )
 
 
-def _made_of(pair: Pair) -> str:
+def made_of(pair: Pair) -> str:
     """The id of the pair that a control was made of."""
     return pair.pair_id.rpartition(" (")[0]
 
@@ -182,13 +182,13 @@ def _controls(run: RunRecords) -> tuple[Control, ...]:
 
 
 def _control(run: RunRecords, controls: RunRecords, kind: ControlKind) -> Control | None:
-    pairs = [pair for pair in controls.pairs if pair.pair_id == control_id(_made_of(pair), kind)]
+    pairs = [pair for pair in controls.pairs if pair.pair_id == control_id(made_of(pair), kind)]
     if all(controls.outcomes[pair.pair_id].value is None for pair in pairs):
         return None
     against = _AGAINST[kind]
     rows: list[tuple[float, float, str]] = []
     for pair in pairs:
-        own = _made_of(pair)
+        own = made_of(pair)
         value = controls.outcomes[pair.pair_id].value
         held = run.outcomes.get(own) if against is None else controls.outcomes.get(control_id(own, against))
         other = held and held.value
