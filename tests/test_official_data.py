@@ -8,7 +8,8 @@ from editbench.benchmark import load_pairs
 from editbench.cli.options import parse
 from editbench.config import Config, settings
 from editbench.records import Pair
-from editbench.rubrics import ImgEdit, Kris, RedEdit
+from editbench.rubrics import GEdit, ImgEdit, Kris, RedEdit
+from editbench.stages.export import official_name
 from tests import official_data
 
 
@@ -64,3 +65,36 @@ def test_wiseedit_is_a_table_a_subset_in_both_languages(tmp_path):
     assert two.references
     assert [question.name for question in config.rubric.calls(two)] == ["DP", "IF", "VQ", "KF", "CF"]
     assert two.fields["hint"] == "It melts."
+
+
+def test_counts_that_are_not_the_official_ones_are_said_and_not_refused(tmp_path, caplog):
+    with caplog.at_level("WARNING"):
+        config, _ = read("imgedit", *official_data.imgedit(tmp_path, categories_of(ImgEdit)))
+    assert "add: 2 of 95 (en), adjust: 2 of 94 (en)" in caplog.text
+    assert "and 3 more" in caplog.text
+    assert config.rubric.other_counts([]) == []
+    assert sum(ImgEdit.counts.values()) == 737
+    assert sum(Kris.counts.values()) == 1267
+    assert sum(RedEdit.counts.values()) == 1542
+    assert sum(GEdit.counts.values()) == 606
+    assert set(Kris.counts) == set(categories_of(Kris))
+
+
+@pytest.mark.parametrize(
+    ("name", "pair_id", "path"),
+    [
+        ("imgedit", "22", "22.png"),
+        ("kris", "biology/1", "biology/1.jpg"),
+        ("rededit", "add-1", "add/add-1.png"),
+        ("wiseedit", "Imagination_5/1.zh", "Imagination_5/cn/1.png"),
+    ],
+)
+def test_the_official_name_of_an_edit_is_made_from_the_pair(tmp_path, name, pair_id, path):
+    make = {
+        "imgedit": lambda: official_data.imgedit(tmp_path, categories_of(ImgEdit)),
+        "kris": lambda: official_data.kris(tmp_path, categories_of(Kris)),
+        "rededit": lambda: official_data.rededit(tmp_path, categories_of(RedEdit)),
+        "wiseedit": lambda: official_data.wiseedit(tmp_path),
+    }
+    config, pairs = read(name, *make[name]())
+    assert str(official_name(config.rubric.layout["edit"], pairs[pair_id], config.rubric)) == path

@@ -71,7 +71,7 @@ def export_official(run: RunDir, out: Path, rubric: Rubric, *, try_: int = 0) ->
     names: dict[str, PurePosixPath] = {}
     owners: dict[PurePosixPath, str] = {}
     for pair in pairs:
-        name = names[pair.pair_id] = _path(rubric.layout["edit"], pair, rubric)
+        name = names[pair.pair_id] = official_name(rubric.layout["edit"], pair, rubric)
         if (other := owners.setdefault(name, pair.pair_id)) != pair.pair_id:
             raise UsageError(f"--layout official: {other} and {pair.pair_id} are both named {name}")
     num_edits = 0
@@ -82,17 +82,23 @@ def export_official(run: RunDir, out: Path, rubric: Rubric, *, try_: int = 0) ->
             continue
         _write(out, names[pair.pair_id], data)
         if "source" in rubric.layout:
-            _write(out, _path(rubric.layout["source"], pair, rubric), run.source(pair.pair_id).read_bytes())
+            _write(out, official_name(rubric.layout["source"], pair, rubric), run.source(pair.pair_id).read_bytes())
         num_edits += 1
     return Exported(num_edits=num_edits, num_missing=len(pairs) - num_edits)
 
 
-def _path(template: str, pair: Pair, rubric: Rubric) -> PurePosixPath:
+def official_name(template: str, pair: Pair, rubric: Rubric) -> PurePosixPath:
+    """The path that a template of the rubric's `layout` gives for a pair.
+
+    Raises:
+        UsageError: the pair lacks a field, or the path would lead out of the folder.
+    """
     values: Mapping[str, object] = {
         **pair.fields,
         "id": pair.pair_id,
         "category": rubric.category(pair.category),
         "language": pair.language,
+        "language_cn": "cn" if pair.language == "zh" else pair.language,
         "lang": "cn" if pair.language == "zh" else pair.language,
     }
     try:

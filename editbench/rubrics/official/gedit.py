@@ -55,6 +55,11 @@ class GEdit(OfficialRubric):
         "edit": "fullset/{task_type}/{instruction_language}/{key}.png",
         "source": "fullset/{task_type}/{instruction_language}/{key}_SRCIMG.png",
     }
+    layout: ClassVar = {
+        "edit": "{category}/{instruction_language}/{key}.png",
+        "source": "{category}/{instruction_language}/{key}_SRCIMG.png",
+    }
+    counts: ClassVar = dict(zip(CATEGORIES, (40, 40, 40, 40, 70, 60, 60, 57, 60, 99, 40), strict=True))
     prompt_files: ClassVar = (
         PromptFile(
             repository="https://github.com/stepfun-ai/Step1X-Edit",

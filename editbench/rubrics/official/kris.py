@@ -39,6 +39,15 @@ TREE: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "Instruction Decomposition": ("multi-instruction_execution", "multi-element_composition"),
     },
 }
+COUNTS: Mapping[str, int] = {
+    **dict.fromkeys(("count_change", "color_change", "size_adjustment", "part_completion"), 50),
+    **dict.fromkeys(("position_movement", "viewpoint_change"), 50),
+    **dict.fromkeys(("practical_knowledge", "mathematics", "medicine"), 50),
+    **dict.fromkeys(("anomaly_correction", "humanities", "chemistry", "geography", "physics"), 75),
+    **dict.fromkeys(("abstract_reasoning", "rule-based_reasoning"), 75),
+    **dict.fromkeys(("multi-instruction_execution", "multi-element_composition"), 75),
+    **{"biology": 68, "temporal_prediction": 74},
+}
 KNOWLEDGE = frozenset(
     (*TREE["Conceptual Knowledge"]["Social Science"], *TREE["Conceptual Knowledge"]["Natural Science"])
     + TREE["Procedural Knowledge"]["Logical Reasoning"]
@@ -72,6 +81,8 @@ class Kris(OfficialRubric):
         "pictures": "as they are; frames as JPEG of quality 85",
     }
     layout: ClassVar = {"edit": "{id}.jpg"}
+    layout: ClassVar = {"edit": "{category}/{__key__}.jpg"}
+    counts: ClassVar = COUNTS
     prompt_files: ClassVar = (
         PromptFile(repository="https://github.com/mercurystraw/Kris_Bench", path="utils/prompts.py"),
     )

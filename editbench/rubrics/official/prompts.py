@@ -3,8 +3,10 @@
 import ast
 import hashlib
 import json
+import logging
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,6 +16,8 @@ from typing import ClassVar
 from editbench.errors import UsageError
 from editbench.records import Pair
 from editbench.rubrics.rubric import Rubric, quote
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,6 +99,8 @@ class OfficialRubric(Rubric):
     """The official repository's folder, or the prompt file itself. What is read decides; the place does not."""
 
     neutral: ClassVar[frozenset[str]] = frozenset({"prompts"})
+    counts: ClassVar[Mapping[str, int]] = {}
+    """How many pairs each category has, in each language; empty: not known."""
     prompt_files: ClassVar[tuple[PromptFile, ...]]
     """Of the benchmark; the first is meant where a setting names a file and not a folder."""
 
@@ -116,7 +122,7 @@ class OfficialRubric(Rubric):
         return [note for number in range(len(self.prompt_files)) for note in self.texts(number).notes()]
 
     def check(self, pairs: Sequence[Pair]) -> None:
-        """Make every question once, and collect what is missing.
+        """Make every question once, collect what is missing, and say where the counts are not the official ones.
 
         Raises:
             UsageError: the prompt files cannot be read, or a pair lacks what its questions need; a line each.
@@ -130,6 +136,21 @@ class OfficialRubric(Rubric):
                 defects[str(error)] = None
         if defects:
             raise UsageError("\n".join(defects))
+        if other := self.other_counts(pairs):
+            shown = ", ".join(other[:6]) + (f" and {len(other) - 6} more" if len(other) > 6 else "")
+            log.warning("Not the whole official benchmark: %s.", shown)
+
+    def other_counts(self, pairs: Sequence[Pair]) -> list[str]:
+        """The categories with another number of pairs than the official benchmark has in each language that is there,
+        such as `add: 2 of 95 (en)`.
+        """
+        found = Counter((self.category(pair.category), pair.language) for pair in pairs)
+        return [
+            f"{category}: {found[category, language]} of {number} ({language})"
+            for language in sorted({language for _, language in found})
+            for category, number in self.counts.items()
+            if found[category, language] != number
+        ]
 
 
 def quote_lines(text: str) -> str:

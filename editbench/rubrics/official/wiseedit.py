@@ -55,6 +55,7 @@ class WiseEdit(OfficialRubric):
         "language": "all",
     }
     layout: ClassVar = {"edit": "{subset}/{lang}/{idx}.png"}
+    layout: ClassVar = {"edit": "{subset}/{language_cn}/{idx}.png"}
     prompt_files: ClassVar = (
         PromptFile(
             repository="https://github.com/beepkh/WiseEdit", path="Evaluation/prompt_single.py", sha256="0d12af1f0df4"
