@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from editbench.benchmark import load_pairs
 from editbench.cli.options import parse
@@ -118,6 +119,9 @@ def test_risepp_reads_several_sources_turns_and_both_languages(tmp_path, pp_prom
         "consistency": ("prompt_logical_cons_ans", "source", "edit"),
         "reasoning": ("prompt_logical_ref_txt", "edit"),
     }
+    renamed = replace(hybrid, category="hybrid_reasoning")  # as a report names it
+    assert asked(rubric, renamed) == asked(rubric, hybrid)
+    assert rubric.values(renamed, {"consistency": 5.0, "reasoning": 5.0})["value"] == 5
     rubric, pairs = read("risepp", folder, "--language", "zh", "--rubric.init_args.prompts", pp_prompts)
     texts = [question.parts[0] for question in rubric.calls(pairs["hybrid_reasoning_1"])]
     assert texts == ["prompt_logical_cons_ans: 1. 加只猫。\n2. 等。 参", "prompt_logical_ref_txt: 参"]

@@ -37,7 +37,7 @@ def a_pair(category=T, *references, pair_id="a", listed=None, **fields):
         category=category,
         sources=(Picture(sha256="0"),),
         references={name: Picture(sha256="1") for name in references},
-        fields=fields if listed is None else {**fields, "category": listed},
+        fields=fields if listed is None else {**fields, "categories": listed},
     )
 
 

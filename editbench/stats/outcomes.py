@@ -142,9 +142,13 @@ class RunRecords:
 
     @cached_property
     def dimensions(self) -> Mapping[str, tuple[float, float] | None]:
-        """By name in the rubric's order: lowest and highest reading, None where that is not known."""
+        """Those that a pair is asked for, in the rubric's order: lowest and highest reading, None where not known."""
         if self.rubric:
-            return dict(self.rubric.dimensions)
+            every = self.rubric.dimensions
+            if len(every) < 2:
+                return dict(every)
+            asked = {name for pair in self.pairs for gives in self.rubric.asked(pair).values() for name in gives}
+            return {name: ends for name, ends in every.items() if name in asked}
         return dict.fromkeys(name for score in self.scores.values() for name in score.dimensions)
 
     @cached_property

@@ -43,7 +43,7 @@ class Pica(OfficialRubric):
     """
 
     official: ClassVar = {
-        "judge": "gpt-5 (README: gpt-4o)",
+        "judge": "gpt-5",
         "decoding": "the server's own",
         "pictures": "the box of the edit, 1,024 pixels on its longer side, JPEG",
     }

@@ -37,16 +37,17 @@ class RisePP(FinalScore):
 
     The pair's fields are the official columns; `reference_img` and `consistency_img` are the pair's pictures
     `reference` and `consistency`. An item with the mark `multi_turn` is hybrid; its own categories stand in the field
-    `category` or, joined by a comma or a plus, in the pair's category. A pair without an edit has the lowest scores
+    `categories`, a list or joined by commas, else in the pair's category. A pair without an edit has the lowest scores
     and stays in every denominator; one whose reply cannot be read leaves the score and counts as 0 in the accuracy.
     """
 
     groups: ClassVar = {"": (*CATEGORIES, HYBRID)}
     official: ClassVar = {
-        "judge": "gemini-3-flash-preview (quality: gemini-3.1-flash-lite)",
+        "judge": "gemini-3-flash-preview",
+        "judge of quality": "gemini-3.1-flash-lite",
         "decoding": "the server's own",
         "pictures": "no side over 768 pixels, JPEG",
-        "language": "English",
+        "language": "en",
     }
     layout: ClassVar = {"edit": "images/{category}/{index}.png"}
     prompt_files: ClassVar = (
@@ -140,8 +141,8 @@ class RisePP(FinalScore):
         return self.values(pair, dict.fromkeys(self._names(pair), 1.0))
 
     def _own_categories(self, pair: Pair) -> tuple[str, ...]:
-        listed = pair.fields.get("category")
-        return tuple(map(str, listed)) if isinstance(listed, list | tuple) else _split(pair.category)
+        listed = pair.fields.get("categories")
+        return tuple(map(str, listed)) if isinstance(listed, list | tuple) else _split(listed or pair.category)
 
     def _is_logical(self, pair: Pair) -> bool:
         own = self._own_categories(pair)
@@ -157,4 +158,4 @@ def _is_hybrid(pair: Pair) -> bool:
 
 
 def _split(category: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in category.replace("+", ",").split(","))
+    return tuple(part.strip() for part in category.split(","))
