@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from editbench.editors import Editor, QwenImageEdit
 from editbench.errors import UsageError
@@ -71,6 +71,12 @@ class Config:
     """report.html holds its pictures itself, small ones, and can be moved alone. Changes neither."""
     export: Path | None = None
     """A .csv or .parquet that report.py writes too: a row for each pair of each score file. Changes neither."""
+    trust_run: bool = False
+    """Use the server, key variable, class and checkpoint that the run's own config.yaml names, though this user has
+    not named them before; needed once. Changes neither."""
+    launcher: Literal["auto", "slurm", "single"] = "auto"
+    """Where a process gets its rank: auto: torchrun, where it started the process; slurm: srun, one task a GPU; single:
+    this process works alone. Changes neither."""
 
     def __post_init__(self) -> None:
         """Refuse what can't be meant.
@@ -179,6 +185,13 @@ def to_yaml(config: Config) -> str:
         elif isinstance(value, tuple):
             value = [str(entry) for entry in value]
         row[item.name] = value
-    for wish in ("check", "accept_changes", "standalone", "export"):  # of a launch, not the evaluation's
+    for wish in (
+        "check",
+        "accept_changes",
+        "standalone",
+        "export",
+        "trust_run",
+        "launcher",
+    ):  # of a launch, not the evaluation's
         del row[wish]
     return yaml.safe_dump(row, sort_keys=False, allow_unicode=True)

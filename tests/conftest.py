@@ -105,7 +105,7 @@ def command(script: str, *argv: str | Path, ranks: int = 1) -> list[str]:
         return ["bash", str(ROOT / script), *map(str, argv)]
     if ranks == 1:
         return [sys.executable, str(ROOT / script), *map(str, argv)]
-    launcher = [str(BIN / "torchrun"), "--standalone", f"--nproc_per_node={ranks}", "--"]
+    launcher = [str(BIN / "torchrun"), "--standalone", f"--nproc_per_node={ranks}"]
     return [*launcher, str(ROOT / script), *map(str, argv)]
 
 

@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "editbench"
 
 LAYERS = [
-    {"errors", "records", "images"},
+    {"errors", "records", "images", "installation"},
     {"process"},
     {"run"},
     {"benchmark"},
@@ -21,8 +21,10 @@ LAYERS = [
     {"stats"},
     {"report"},
     {"stages"},
-    {"bench", "demo"},
+    {"demo"},
+    {"bench"},
     {"cli"},
+    {"__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.name != "__init__.py")

@@ -82,7 +82,7 @@ def main(argv: Sequence[str]) -> None:
 
 def _command(number: int, *, edit_only: bool) -> list[Any]:
     if edit_only:
-        return ["torchrun", "--standalone", f"--nproc_per_node={number}", "--", _ROOT / "edit.py"]
+        return ["torchrun", "--standalone", f"--nproc_per_node={number}", _ROOT / "edit.py"]
     return ["bash", _ROOT / "launch.sh"]
 
 

@@ -58,7 +58,7 @@ def make_plan(config: Config, run: RunDir, name: str, lease: Lease) -> dict[str,
     if not num_selected:
         raise UsageError(f"--categories {','.join(config.categories)}: {run.root} has no pair of these")
     if not num_edited:
-        raise UsageError(f"{run.root} has no edits yet; make them: torchrun --nproc_per_node=gpu -- edit.py …")
+        raise UsageError(f"{run.root} has no edits yet; make them: torchrun --nproc_per_node=gpu edit.py …")
     if num_edited < num_selected:
         log.warning("Only %d of %d pairs have been edited; the others can be scored later.", num_edited, num_selected)
     log.info("%s, judge %s: %d edits, %d to score.", run.root, config.judge.name, num_edited, len(todo))
