@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from editbench.models.checkpoints import locate
+from editbench.models.one_frame import one_frame
 from editbench.models.qwen_image import reachable_timesteps, reference, speed_up, why_not
 from editbench.models.qwen_image.denoiser import Denoiser
 from editbench.models.qwen_image.modulation import Live, Table
-from editbench.models.one_frame import one_frame
 
 ROOT = os.path.dirname(os.path.dirname(__file__))
 ROUNDING = 1e-5  # float32's own, over two blocks: 24 bits and some hundred additions in another order

@@ -124,6 +124,6 @@ def _line(error: OSError) -> str:
     if disk.f_files:  # some file systems do not count them
         free += f" and {disk.f_favail:,} files"
     return (
-        f"{error.strerror}: {error.filename} ({free} free there). What is finished is kept; make room or repair that, and "
-        "give the same command again."
+        f"{error.strerror}: {error.filename} ({free} free there). What is finished is kept; make room or repair "
+        "that, and give the same command again."
     )

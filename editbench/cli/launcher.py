@@ -154,7 +154,7 @@ def num_nodes(environ: Mapping[str, str]) -> int:
 
 
 def rendezvous(environ: Mapping[str, str], stage: str) -> list[str]:
-    """torchrun's options by which the machines of a launch find each other; another id for each stage.
+    """Torchrun's options by which the machines of a launch find each other; another id for each stage.
 
     A machine that is behind must not meet the stage before, nor one that is ahead find that it is closed.
     """

@@ -1,4 +1,4 @@
-"""Several processes by torchrun, as the launcher starts them: `python -m editbench.cli.processes <torchrun's arguments>`.
+"""Several processes by torchrun, as the launcher starts them: `python -m editbench.cli.processes <its arguments>`.
 
 Each process has said itself why it ended, and with which code. torchrun would add a traceback of its own, which says
 nothing more, and end with 1 whatever the code was.
@@ -73,8 +73,8 @@ def _exit_code(rank: int, first: Any) -> int:
 
 def _no_rendezvous(args: Any, error: Exception) -> int:
     say(
-        f"The {args.nnodes} machines did not find each other at {_meeting_place(args)} ({type(error).__name__}): another "
-        "one is not started, has ended, or cannot be reached. Give the same command on all of them again."
+        f"The {args.nnodes} machines did not find each other at {_meeting_place(args)} ({type(error).__name__}): "
+        "another one is not started, has ended, or cannot be reached. Give the same command on all of them again."
     )
     return INCOMPLETE
 

@@ -3,18 +3,21 @@
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import pairwise
 from urllib.parse import quote
 
 _WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
-_SECRET_WORDS = frozenset(
-    "key keys pat pass pw pwd auth cred creds credential credentials bearer cookie jwt sig signature dsn webhook".split()
-)
+_SECRET_WORDS = {
+    *("key", "keys", "pat", "pass", "pw", "pwd", "auth", "cred", "creds", "credential", "credentials", "bearer"),
+    *("cookie", "jwt", "sig", "signature", "dsn", "webhook"),
+}
 _SECRET_ENDS = ("apikey", "token", "tokens", "secret", "secrets", "password", "passwd", "passphrase", "authorization")
 _PLACES = frozenset({"PWD", "OLDPWD"})  # where a shell works
-_SETTINGS = frozenset(
-    "api_key apikey x_api_key access_key secret_key private_key token api_token access_token auth_token hf_token "
-    "secret client_secret password passwd passphrase authorization".split()
-)
+_SETTINGS = {
+    *("api_key", "apikey", "x_api_key", "access_key", "secret_key", "private_key", "token", "api_token"),
+    *("access_token", "auth_token", "hf_token", "secret", "client_secret", "password", "passwd", "passphrase"),
+    "authorization",
+}
 """A setting of such a name holds a key, unless its class says otherwise."""
 _ISSUED = re.compile(
     r"(?<![A-Za-z0-9])(?:sk-[\w-]{16,}|hf_\w{16,}|gh[opsur]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[abprs]-[\w-]{10,}"
@@ -59,12 +62,12 @@ def secret_settings(settings: Mapping[str, object], declared: Collection[str] | 
         declared: names of the settings that hold keys, as their class says; None: it does not say, and a list of common
             names counts. A value that can be seen to be a key counts under any name.
     """
-    names = _SETTINGS if declared is None else frozenset(declared)
+    names = _SETTINGS if declared is None else set(declared)
     for name, value in settings.items():
         yield from _secret(name, value, names)
 
 
-def _secret(name: str, value: object, names: frozenset[str]) -> Iterator[str]:
+def _secret(name: str, value: object, names: set[str]) -> Iterator[str]:
     if isinstance(value, Mapping):
         for inner, one in value.items():
             yield from _secret(f"{name}.{inner}", one, names)
@@ -90,7 +93,7 @@ def _is_random(text: str) -> bool:
     """Whether it holds a run of letters and digits as random as a key: 20 or more, of all three classes, mixed."""
     for run in _RUN.findall(text):
         classes = [next(n for n, holds in enumerate(_CLASSES) if holds(character)) for character in run]
-        changes = sum(left != right for left, right in zip(classes, classes[1:], strict=False))
+        changes = sum(left != right for left, right in pairwise(classes))
         if len(set(classes)) == 3 and classes.count(0) >= 2 and changes >= _CHANGES * (len(run) - 1):
             return True
     return False

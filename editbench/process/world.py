@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
@@ -70,9 +70,9 @@ class World:
             UsageError: srun started several tasks, and the call does not say what their ranks are.
         """
         if "TORCHELASTIC_RUN_ID" in os.environ:
-            return cls(**_numbers(_TORCHRUN))
+            return replace(cls(), **_numbers(_TORCHRUN))
         if launcher == "slurm":
-            return cls(**_numbers(_SLURM), launcher="slurm")
+            return replace(cls(launcher="slurm"), **_numbers(_SLURM))
         num_tasks = int(os.environ.get("SLURM_STEP_NUM_TASKS", os.environ.get("SLURM_NTASKS", "1")))
         if launcher == "auto" and num_tasks > 1 and "SLURM_PROCID" in os.environ:
             raise UsageError(
@@ -183,7 +183,7 @@ class World:
             say(line)
 
     @contextlib.contextmanager
-    def _saying(self, what: str) -> Iterator[None]:
+    def _saying(self, what: str) -> Generator[None]:
         """Say every minute that a call which cannot be interrupted waits."""
         done, start = threading.Event(), time.monotonic()
 
@@ -317,13 +317,13 @@ _SLURM = {  # of the step where srun says so, else of the job
 }
 
 
-def _numbers(variables: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
+def _numbers(variables: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
     """A World's fields from the first of each field's variables that is set.
 
     Raises:
         UsageError: none is set, or it is no number.
     """
-    found: dict[str, int] = {}
+    found: dict[str, Any] = {}
     for field, names in variables.items():
         text = next((os.environ[name] for name in names if name in os.environ), "not set")
         number = text.partition("(")[0].partition(",")[0]  # tasks per node may be "8(x2),4"
