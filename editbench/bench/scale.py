@@ -99,7 +99,7 @@ def _write_benchmark(num_pairs: int, folder: Path) -> Path:
     images = folder / "images"
     images.mkdir()
     path = folder / "pairs.jsonl"
-    with path.open("w") as file:
+    with path.open("w", encoding="utf-8") as file:
         for number in range(num_pairs):
             name = f"{number:06d}"
             Image.new("RGB", (_SIDE, _SIDE), (number % 256, number // 256 % 256, number // 65536)).save(
@@ -140,4 +140,4 @@ def main(argv: Sequence[str]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             found += measure(num_pairs, Path(folder))
     if args.out is not None:
-        args.out.write_text(json.dumps([asdict(measured) for measured in found], indent=1) + "\n")
+        args.out.write_text(json.dumps([asdict(measured) for measured in found], indent=1) + "\n", encoding="utf-8")

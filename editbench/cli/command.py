@@ -10,6 +10,7 @@ from editbench.cli.options import parse
 from editbench.cli.trust import remember
 from editbench.config import Config
 from editbench.errors import UsageError
+from editbench.process.encoding import use_utf8
 from editbench.process.parent import end_with_parent
 from editbench.process.signals import Stopped, stop_on_signals
 from editbench.process.terminal import keep_standard_streams, say
@@ -58,6 +59,7 @@ def run(
 
 def start_process() -> None:
     """What every command does first: signals, its parent's end, and a terminal that may go away."""
+    use_utf8()
     keep_standard_streams()
     stop_on_signals()
     end_with_parent()

@@ -10,6 +10,7 @@ from types import FrameType
 from editbench.cli.command import INCOMPLETE, ended
 from editbench.errors import UsageError
 from editbench.installation import clone
+from editbench.process.encoding import use_utf8
 from editbench.process.parent import PARENT, end_with_parent
 from editbench.process.signals import stopping
 from editbench.process.terminal import keep_standard_streams, say
@@ -32,6 +33,7 @@ def run(argv: Sequence[str]) -> int:
         0 complete, 1 more failures than `--max_failures`, 2 a mistake in the call or the benchmark, 3 incomplete, 128
         and a signal's number where one stopped the launch; after the last two the same command continues.
     """
+    use_utf8()
     keep_standard_streams()
     end_with_parent()
     pipeline = _Pipeline(argv)

@@ -86,13 +86,13 @@ def weight_bytes(model: str, revision: str | None, item_bytes: int) -> int | Non
     if config is None:
         return None
     if index is not None:
-        total: int = json.loads(index.read_text())["metadata"]["total_size"]
+        total: int = json.loads(index.read_text(encoding="utf-8"))["metadata"]["total_size"]
     else:
         weights = list(config.parent.glob("*.safetensors"))
         if not weights:
             return None
         total = sum(path.stat().st_size for path in weights)
-    row = json.loads(config.read_text())
+    row = json.loads(config.read_text(encoding="utf-8"))
     held = row.get("dtype") or row.get("torch_dtype") or row.get("text_config", {}).get("dtype")
     return total * item_bytes // (4 if held == "float32" else 2)
 

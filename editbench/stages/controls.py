@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import yaml
 from PIL import Image, ImageDraw, ImageFont
 
 from editbench.errors import UsageError
@@ -19,6 +18,7 @@ from editbench.images import decode, encode_png
 from editbench.records import CATEGORIES, Edit, Pair
 from editbench.run.durable import write_atomic, write_records
 from editbench.run.run_dir import RunDir, key, sha256
+from editbench.run.yaml_file import read_settings
 from editbench.stats.judge_health import CONTROLS, ControlKind, control_id
 from editbench.stats.summary import group_of, numbered
 
@@ -55,7 +55,7 @@ def make_controls(run: RunDir, num_pairs: int) -> RunDir:
         raise UsageError(f"--controls: {run.root} has no edited image yet")
     pairs: list[Pair] = []
     edits: list[Edit] = []
-    settings = yaml.safe_load(run.config.read_text())
+    settings = read_settings(run.config)
     for entry in sampled:
         for kind in CONTROLS:
             name = control_id(entry.pair.pair_id, kind)

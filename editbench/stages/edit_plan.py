@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-import yaml
-
 from editbench import __version__
 from editbench.benchmark import load_pairs, read_sources, selector
 from editbench.config import Config, deciding, differences, to_yaml
@@ -22,6 +20,7 @@ from editbench.records import Edit, Pair
 from editbench.run.durable import RecordFiles, is_file, read_records, to_line, write_atomic, write_lines
 from editbench.run.lease import Lease
 from editbench.run.run_dir import RunDir, key, seed_for
+from editbench.run.yaml_file import read_settings
 
 log = logging.getLogger(__name__)
 STAGE = "edit"
@@ -220,7 +219,7 @@ def _as_checked(config: Config, run: RunDir) -> Iterator[Pair]:
     Raises:
         _NotAsCheckedError: at the start, or at the first pair whose source is another.
     """
-    if not run.checked.exists() or run.checked.read_text() != _digests(config, run):
+    if not run.checked.exists() or run.checked.read_text(encoding="utf-8") != _digests(config, run):
         raise _NotAsCheckedError
     folder = config.images or config.the_benchmark.parent
     for pair in read_records(run.pairs, Pair):
@@ -251,7 +250,7 @@ def _refuse_another_editor(config: Config, run: RunDir) -> None:
     """One run holds the edits of one editor, seed and language, or its mean would be of nothing in particular."""
     if not run.config.exists():
         return
-    recorded = yaml.safe_load(run.config.read_text())
+    recorded = read_settings(run.config)
     now = {"editor": deciding(config.editor), "seed": config.seed, "language": config.language}
     before = {name: recorded[name] for name in now}
     for name in config.editor.neutral:

@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
 from editbench.config import Config, deciding, differences
 from editbench.errors import UsageError
 from editbench.records import Edit, Pair
 from editbench.run.run_dir import RunDir, key
+from editbench.run.yaml_file import read_settings
 
 
 def protocol(config: Config) -> dict[str, Any]:
@@ -64,7 +63,7 @@ def refuse_another_protocol(config: Config, run: RunDir, name: str) -> None:
     path = run.protocol(name)
     if not path.exists():
         return
-    found = differences(yaml.safe_load(path.read_text()), protocol(config))
+    found = differences(read_settings(path), protocol(config))
     if found:
         raise UsageError(
             f"{run.scores(name)} holds scores made otherwise:\n" + "\n".join(f"  {line}" for line in found) + "\n"

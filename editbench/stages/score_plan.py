@@ -12,6 +12,7 @@ from editbench.records import Edit, Failure, Pair, Score
 from editbench.run.durable import read_records, write_atomic
 from editbench.run.lease import Lease
 from editbench.run.run_dir import RunDir
+from editbench.run.yaml_file import read_settings
 from editbench.stages.protocol import protocol, refuse_another_protocol, refuse_what_the_judge_lacks, score_key
 
 log = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ def make_plan(config: Config, run: RunDir, name: str, lease: Lease) -> dict[str,
 
 
 def _refuse_another_benchmark(config: Config, run: RunDir) -> None:
-    recorded = yaml.safe_load(run.config.read_text())["benchmark"]
+    recorded = read_settings(run.config)["benchmark"]
     if config.benchmark is not None and str(config.benchmark) != recorded:
         raise UsageError(
             f"{run.root} was edited from {recorded or 'the demo'}; leave --benchmark out, or name that one"
