@@ -85,6 +85,12 @@ class Config:
     """report.html holds its pictures itself, small ones, and can be moved alone. Changes neither."""
     export: Path | None = None
     """A .csv or .parquet that report.py writes too: a row for each pair of each score file. Changes neither."""
+    trust_run: bool = False
+    """Use the server, key variable, class and checkpoint that the run's own config.yaml names, though this user has
+    not named them before; needed once. Changes neither."""
+    launcher: Literal["auto", "slurm", "single"] = "auto"
+    """Where a process gets its rank: auto: torchrun, where it started the process; slurm: srun, one task a GPU; single:
+    this process works alone. Changes neither."""
 
     def __post_init__(self) -> None:
         """Refuse what can't be meant.
@@ -208,6 +214,13 @@ def to_yaml(config: Config) -> str:
         elif isinstance(value, tuple):
             value = [str(entry) for entry in value]
         row[item.name] = value
-    for wish in ("check", "accept_changes", "standalone", "export"):  # of a launch, not the evaluation's
+    for wish in (
+        "check",
+        "accept_changes",
+        "standalone",
+        "export",
+        "trust_run",
+        "launcher",
+    ):  # of a launch, not the evaluation's
         del row[wish]
     return yaml.safe_dump(row, sort_keys=False, allow_unicode=True)

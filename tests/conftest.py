@@ -105,7 +105,7 @@ def command(script: str, *argv: str | Path, ranks: int = 1) -> list[str]:
         return ["bash", str(ROOT / script), *map(str, argv)]
     if ranks == 1:
         return [sys.executable, str(ROOT / script), *map(str, argv)]
-    launcher = [str(BIN / "torchrun"), "--standalone", f"--nproc_per_node={ranks}", "--"]
+    launcher = [str(BIN / "torchrun"), "--standalone", f"--nproc_per_node={ranks}"]
     return [*launcher, str(ROOT / script), *map(str, argv)]
 
 
@@ -144,7 +144,7 @@ def same(run: Path, clean: Path) -> bool:
 
 def those_that_change(what: str) -> set[str]:
     """The fields of Config whose own sentence says that they change this."""
-    text = Path(inspect.getfile(Config)).read_text()
+    text = Path(inspect.getfile(Config)).read_text(encoding="utf-8")
     body = text[text.index("class Config:") : text.index("def __post_init__")]
     said = dict(re.findall(r'    (\w+): [^\n]*\n    """(.*?)"""', body, re.DOTALL))
     return {name for name, sentence in said.items() if re.search(rf"(Changes|Decides) [a-z ]*{what}", sentence)}

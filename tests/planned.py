@@ -13,14 +13,14 @@ from PIL import Image
 from editbench.editors import EditFailed, Editor
 from editbench.judges import Judge, Reply
 
-STUCK_S = 60
+STUCK_S = 600
 
 
 def stuck(how: Literal["sleeping", "computing"]) -> None:
     if how == "sleeping":
         time.sleep(STUCK_S)
     else:  # in foreign code, which no Python exception can interrupt
-        hashlib.pbkdf2_hmac("sha256", b"", b"", 200_000_000)
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 2_000_000_000)
 
 
 @dataclass(kw_only=True)

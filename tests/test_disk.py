@@ -45,7 +45,7 @@ def test_a_file_that_can_grow_no_more_stops_the_run_and_loses_nothing(dots, clea
 
 def test_a_full_disk_for_pairs_that_are_not_the_runs_yet_is_named(dots, tmp_path):
     large = dots.parent / "large.jsonl"
-    large.write_text(dots.read_text().replace("Turn it.", "Turn it. " * 12_000))
+    large.write_text(dots.read_text(encoding="utf-8").replace("Turn it.", "Turn it. " * 12_000))
     limit = 2**20 - 1  # less than is held in memory
     argv = ("edit.py", "--editor", "Unchanged", "--benchmark", large, "--run_dir", tmp_path / "run")
     done = limited(*argv, before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))

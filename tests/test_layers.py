@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "editbench"
 
 LAYERS = [
-    {"errors", "records", "images"},
+    {"errors", "records", "images", "installation"},
     {"process"},
     {"run"},
     {"benchmark"},
@@ -21,8 +21,10 @@ LAYERS = [
     {"stats"},
     {"report"},
     {"stages"},
-    {"bench", "demo"},
+    {"demo"},
+    {"bench"},
     {"cli"},
+    {"__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.name != "__init__.py")
@@ -30,7 +32,7 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAG
 
 def imported(path: Path) -> set[str]:
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names = [node.module] if isinstance(node, ast.ImportFrom) else []
         names = [name.name for name in node.names] if isinstance(node, ast.Import) else names
         found |= {name.split(".")[1] for name in names if name and name.startswith("editbench.")}
@@ -55,7 +57,7 @@ def test_a_module_imports_only_from_lower_layers(path):
 
 def test_no_module_of_the_package_imports_a_script():
     for path in MODULES:
-        assert not roots(ast.parse(path.read_text())) & {"edit", "score", "report"}, path
+        assert not roots(ast.parse(path.read_text(encoding="utf-8"))) & {"edit", "score", "report"}, path
 
 
 @pytest.mark.parametrize(
@@ -67,4 +69,4 @@ def test_nothing_imports_torch_before_a_model_is_chosen(name):
 
 
 def test_the_vocabulary_needs_nothing_but_the_standard_library():
-    assert roots(ast.parse((PACKAGE / "records.py").read_text())) <= sys.stdlib_module_names
+    assert roots(ast.parse((PACKAGE / "records.py").read_text(encoding="utf-8"))) <= sys.stdlib_module_names

@@ -13,7 +13,7 @@ from dataclasses import asdict
 import pytest
 
 from editbench.errors import UsageError
-from editbench.run.lease import Lease, _Holder
+from editbench.run.lease import Holder, Lease
 from tests.conftest import ROOT, start
 from tests.test_signals import EDITOR, stuck
 
@@ -60,19 +60,34 @@ def test_a_dead_process_of_this_machine_is_known_at_once(path, caplog, reaped):
     with Lease(path) as next_one:
         next_one.take()
     assert time.monotonic() - begin < 1
-    assert "did not end by itself (process" in caplog.text
+    assert "was killed (process" in caplog.text
     child.wait()
 
 
 def held_by(path, **changes) -> None:
     """A lease as this very process would hold it, but for the changes."""
-    path.write_text(json.dumps(asdict(_Holder.me()) | changes))
+    path.write_text(json.dumps(asdict(Holder.me()) | changes))
 
 
 def test_a_process_number_that_was_given_again_is_another_process(path):
     held_by(path, started=time.time() - 1e6)
     with lease(path) as next_one:
         next_one.take()
+
+
+def test_a_restarted_container_takes_the_lease_of_its_dead_namesake_at_once(path):
+    held_by(path)  # the same host, process id and start, but no lease that this process took
+    begin = time.monotonic()
+    with Lease(path) as next_one:
+        next_one.take()
+    assert time.monotonic() - begin < 60  # the default patience
+
+
+def test_a_process_does_not_take_its_own_lease_twice(path):
+    with lease(path) as first:
+        first.take()
+        with pytest.raises(UsageError, match="is in use by process"):
+            lease(path).take()
 
 
 @contextmanager
@@ -93,14 +108,14 @@ def beating(path):
 
 
 ELSEWHERE = {"host": "far", "pid": 7}
-CLOCK_SET = {"started": time.time() - 3600}
-IN_A_CONTAINER = {"pid": 2**22 + 1, "numbers": 1}
+CLOCK_SET = {"pid": os.getppid(), "started": time.time() - 3600}
+IN_A_CONTAINER = {"pid": 2**22 + 1, "pid_namespace": 1}
 
 
 @pytest.mark.parametrize("changes", [ELSEWHERE, CLOCK_SET, IN_A_CONTAINER], ids=["elsewhere", "clock set", "container"])
 def test_a_holder_that_cannot_be_seen_is_respected_while_its_heart_beats(path, changes):
     held_by(path, **changes)
-    with beating(path), pytest.raises(UsageError, match="is being worked on by process"):
+    with beating(path), pytest.raises(UsageError, match="is in use by process"):
         lease(path).take()
     with lease(path) as next_one:
         next_one.take()
@@ -143,10 +158,10 @@ def test_a_second_launch_in_one_run_is_refused_and_disturbs_nothing(photos_json,
     argv = (*EDITOR, "--benchmark", photos_json, "--run_dir", run)
     first = stuck("edit.py", run / "environment.json", *argv, "--editor.init_args.at", "editing")
     second = start("edit.py", *argv, code=2)
-    assert f"is being worked on by process {first.pid} on" in " ".join(second.stderr.split())
+    assert f"is in use by process {first.pid} on" in " ".join(second.stderr.split())
     assert first.poll() is None
     first.kill()
     first.wait()
     third = start("edit.py", *argv)
-    assert "did not end by itself" in third.stderr
+    assert "was killed" in third.stderr
     assert not list(run.glob("*.lease"))

@@ -63,7 +63,7 @@ def test_every_score_is_a_value_or_a_failure_with_its_reply(demo_run):
 
 
 def test_the_report_counts_what_the_files_hold(demo_run):
-    report = json.loads((demo_run / "report.json").read_text())
+    report = json.loads((demo_run / "report.json").read_text(encoding="utf-8"))
     (path,) = (demo_run / "scores").glob("*.jsonl")
     values = [row["value"] for row in rows(path) if row["value"] is not None]
     assert report["schema"] == 1
@@ -220,7 +220,7 @@ def test_scores_asked_otherwise_need_a_name_and_destroy_nothing(two_ranks):
     assert first.read_bytes() == before
     assert len(rows(two_ranks / "scores" / "blind.jsonl")) == 4
     start("report.py", "--run_dir", two_ranks)
-    report = json.loads((two_ranks / "report.json").read_text())
+    report = json.loads((two_ranks / "report.json").read_text(encoding="utf-8"))
     assert [run["name"] for run in report["runs"]] == [f"run · {name}" for name in sorted(("blind", first.stem))]
 
 
@@ -238,7 +238,7 @@ def test_a_pair_without_an_edit_is_a_counted_failure_and_the_others_go_on(one_ra
 
     start("score.py", "--run_dir", run)
     start("report.py", "--run_dir", run)
-    overall = json.loads((run / "report.json").read_text())["runs"][0]["overall"]
+    overall = json.loads((run / "report.json").read_text(encoding="utf-8"))["runs"][0]["overall"]
     assert overall["num_pairs"] == 4
     assert overall["num_scored"] <= 3
     scores = {row["pair_id"]: row for row in rows(next((run / "scores").glob("*.jsonl")))}
@@ -251,9 +251,9 @@ def test_part_of_a_run_is_reported_as_part_of_a_run(one_rank, tmp_path):
     run = tmp_path / "run"
     subprocess.run(["cp", "-a", one_rank, run], check=True)
     (scores,) = (run / "scores").glob("*.jsonl")
-    scores.write_text("".join(scores.read_text().splitlines(keepends=True)[:3]))
+    scores.write_text("".join(scores.read_text(encoding="utf-8").splitlines(keepends=True)[:3]))
     start("report.py", "--run_dir", run)
-    text = (run / "report.md").read_text()
+    text = (run / "report.md").read_text(encoding="utf-8")
     assert "3" in text
     assert "part of a run" in text.lower()
 

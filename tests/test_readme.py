@@ -41,7 +41,7 @@ def test_the_first_two_commands_are_the_demo_and_the_tests():
 
 
 def test_ci_calls_the_readmes_test_command():
-    assert (ROOT / ".ci" / "run").read_text().splitlines()[-1] == "pytest"
+    assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()[-1] == "pytest"
 
 
 def test_the_editor_and_the_judge_of_contributing_work_as_they_stand(dots, tmp_path, monkeypatch):

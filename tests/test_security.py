@@ -158,7 +158,7 @@ def test_weights_that_are_a_pickle_are_not_read(tmp_path):
 def test_code_that_comes_with_a_checkpoint_is_not_run(tmp_path):
     sign, model = tmp_path / "run", tmp_path / "model"
     shutil.copytree(DEMO_JUDGE, model)
-    config = json.loads((model / "config.json").read_text())
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
     config |= {"model_type": "new", "auto_map": {"AutoConfig": "hostile.Config"}}
     (model / "config.json").write_text(json.dumps(config))
     (model / "hostile.py").write_text(f"open({str(sign)!r}, 'w')\nclass Config: pass\n")
@@ -170,6 +170,6 @@ def test_code_that_comes_with_a_checkpoint_is_not_run(tmp_path):
 def test_a_report_of_a_stranger_s_run_imports_nothing_that_it_names(photos_json, tmp_path):
     run = tmp_path / "run"
     start("edit.py", "--editor", "Unchanged", "--benchmark", photos_json, "--run_dir", run)
-    config = (run / "config.yaml").read_text()
+    config = (run / "config.yaml").read_text(encoding="utf-8")
     (run / "config.yaml").write_text(config.replace("editbench.editors.Unchanged", "antigravity.Fly"))
     start("report.py", "--run_dir", run)

@@ -10,12 +10,13 @@ python -m editbench.bench page 1200                     # the report's page in C
 
 import argparse
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 
 _BENCHMARKS = ("edit", "judge", "page", "scale", "scaling")
 
 
-def main() -> None:
+def main(argv: Sequence[str]) -> None:
     """Run one of the benchmarks; its own `--help` has its options."""
     parser = argparse.ArgumentParser(
         prog="python -m editbench.bench",
@@ -23,9 +24,9 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("what", choices=_BENCHMARKS)
-    args = parser.parse_args(sys.argv[1:2] or ["--help"])
-    import_module(f"editbench.bench.{args.what}").main(sys.argv[2:])
+    args = parser.parse_args([*argv][:1] or ["--help"])
+    import_module(f"editbench.bench.{args.what}").main([*argv][1:])
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

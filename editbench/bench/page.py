@@ -113,7 +113,9 @@ def _look(page: Path, chromium: str) -> dict[str, Any]:
             tab.evaluate(_PAINTED)
             opened.append(time.monotonic() - start)
             frames.append(_most(tab.evaluate(_SCROLL)))
-            stripes.write_text(_STRIPES.format(height=tab.evaluate("document.documentElement.scrollHeight")))
+            stripes.write_text(
+                _STRIPES.format(height=tab.evaluate("document.documentElement.scrollHeight")), encoding="utf-8"
+            )
             tab.goto(stripes.as_uri())
             tab.evaluate(_PAINTED)
             floor.append(_most(tab.evaluate(_SCROLL)))

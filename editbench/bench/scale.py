@@ -139,4 +139,4 @@ def main(argv: Sequence[str]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             found += measure(num_pairs, Path(folder))
     if args.out is not None:
-        args.out.write_text(json.dumps([asdict(measured) for measured in found], indent=1) + "\n")
+        args.out.write_text(json.dumps([asdict(measured) for measured in found], indent=1) + "\n", encoding="utf-8")

@@ -82,7 +82,7 @@ def main(argv: Sequence[str]) -> None:
 
 def _command(number: int, *, edit_only: bool) -> list[Any]:
     if edit_only:
-        return ["torchrun", "--standalone", f"--nproc_per_node={number}", "--", _ROOT / "edit.py"]
+        return ["torchrun", "--standalone", f"--nproc_per_node={number}", _ROOT / "edit.py"]
     return ["bash", _ROOT / "launch.sh"]
 
 
@@ -150,7 +150,7 @@ def _benchmark(folder: Path, num_pairs: int) -> Path:
         row = {"id": name, "source": f"{name}.png", "instruction": edit.en, "category": edit.category}
         rows.append(json.dumps(row) + "\n")
     path = folder / "pairs.jsonl"
-    path.write_text("".join(rows))
+    path.write_text("".join(rows), encoding="utf-8")
     return path
 
 
@@ -217,7 +217,7 @@ class _Launch:
             found["judged_a_second"] = sum(map(_rate, scores))
             found["judges_load_s"] = self._loads("score-")
             found["switch_s"] = min(seen[0][0] for seen in scores) - max(seen[-1][0] for seen in edits)
-        with (self.run / "manifest.jsonl").open() as file:
+        with (self.run / "manifest.jsonl").open(encoding="utf-8") as file:
             errors = sum(Edit.from_json(line).error is not None for line in file)
         return found | {
             "exit_code": self.exit_code,
@@ -231,7 +231,7 @@ class _Launch:
 
     def _loads(self, stage: str) -> list[float]:
         logs = sorted(path for path in (self.run / "logs").glob("*.log") if path.name.startswith(stage))
-        return [float(found) for path in logs for found in _READY.findall(path.read_text())]
+        return [float(found) for path in logs for found in _READY.findall(path.read_text(encoding="utf-8"))]
 
 
 def _rate(seen: Sequence[tuple[float, int]]) -> float:

@@ -1,30 +1,113 @@
-"""Several processes by torchrun, as launch.sh starts them: `python -m editbench.cli.processes <torchrun's arguments>`.
+"""Several processes by torchrun, as the launcher starts them: `python -m editbench.cli.processes <its arguments>`.
 
-Each process has said itself why it ended, and with which code. torchrun would put a traceback of its own below that,
-which tells nothing, and end with 1 whatever the code was.
+Each process has said itself why it ended, and with which code. torchrun would add a traceback of its own, which says
+nothing more, and end with 1 whatever the code was.
 """
 
+import logging
+import os
 import signal
 import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
 
-from torch.distributed.elastic.multiprocessing import SignalException
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
-from torch.distributed.run import main
+import psutil
 
 from editbench.cli.command import INCOMPLETE, TOO_MANY_FAILED, USAGE
+from editbench.process.parent import PARENT, end_with_parent
+from editbench.process.terminal import keep_standard_streams, say
+from editbench.process.world import SAY_EVERY_S
+
+_NUM_TRIES = 3
+"""Of a rendezvous whose store goes away: it may be that of the stage before, which is about to end."""
+_AGAIN_AFTER_S = 2.0
 
 
-def exit_code(rank: int, first: ProcessFailure) -> int:
-    """The first failure's own code, where that is one of ours; of a process that could say nothing, it is said here."""
+def launch(argv: Sequence[str]) -> int:
+    """Start the processes and wait for them.
+
+    Args:
+        argv: torchrun's arguments.
+
+    Returns:
+        The exit code of the process that failed first where it is 1 or 2, else 3; 0 when all ended with 0. 3 as well
+        where the machines do not find each other.
+    """
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.elastic.rendezvous.api import RendezvousConnectionError, RendezvousError
+    from torch.distributed.run import get_args_parser, run
+
+    _silence()
+    args = get_args_parser().parse_args(argv)
+    for left in reversed(range(_NUM_TRIES)):
+        done = threading.Event()
+        threading.Thread(target=_say_waiting, args=(args, done), name="waiting", daemon=True).start()
+        try:
+            run(args)
+            return 0
+        except ChildFailedError as error:
+            return _exit_code(*error.get_first_failure())
+        except SignalException as stopped:
+            return 128 + stopped.sigval
+        except RendezvousConnectionError as error:
+            if left == 0:
+                return _no_rendezvous(args, error)
+            time.sleep(_AGAIN_AFTER_S)
+        except RendezvousError as error:
+            return _no_rendezvous(args, error)
+        finally:
+            done.set()
+    raise AssertionError("the last try returns")
+
+
+def _exit_code(rank: int, first: Any) -> int:
+    """The first failure's own code, where that is one of ours; the signal of a process that was killed is said here."""
     if first.exitcode < 0:
-        sys.stderr.write(f"rank {rank} was killed by {signal.Signals(-first.exitcode).name}.\n")
+        say(f"rank {rank} was killed by {signal.Signals(-first.exitcode).name}.")
     return first.exitcode if first.exitcode in (TOO_MANY_FAILED, USAGE) else INCOMPLETE
 
 
+def _no_rendezvous(args: Any, error: Exception) -> int:
+    say(
+        f"The {args.nnodes} machines did not find each other at {_meeting_place(args)} ({type(error).__name__}): "
+        "another one is not started, has ended, or cannot be reached. Give the same command on all of them again."
+    )
+    return INCOMPLETE
+
+
+def _meeting_place(args: Any) -> str:
+    return args.rdzv_endpoint or f"{args.master_addr}:{args.master_port}"
+
+
+def _say_waiting(args: Any, done: threading.Event) -> None:
+    """A line every minute while no process has been started, which is while the other machines are waited for."""
+    start = time.monotonic()
+    while not done.wait(SAY_EVERY_S) and not psutil.Process().children():
+        waited = (time.monotonic() - start) / 60
+        say(f"Waiting for the others of {args.nnodes} machines at {_meeting_place(args)}, {waited:.0f} min so far.")
+
+
+def _silence() -> None:
+    """No line of torch's own loggers, each of which has a handler of its own."""
+    for name in list(logging.Logger.manager.loggerDict):
+        if name.startswith(("torch.distributed.elastic", "torch.distributed.launcher", "torch.distributed.run")):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
+def main() -> int:
+    """Run torchrun in this process; a signal before it listens ends it at once."""
+    keep_standard_streams()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda number, frame: os._exit(128 + number))
+    end_with_parent()
+    os.environ[PARENT] = str(os.getpid())
+    return launch(sys.argv[1:])
+
+
 if __name__ == "__main__":
-    try:
-        main()
-    except ChildFailedError as error:
-        sys.exit(exit_code(*error.get_first_failure()))
-    except SignalException as stopped:
-        sys.exit(128 + stopped.sigval)
+    sys.exit(main())

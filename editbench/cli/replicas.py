@@ -1,11 +1,11 @@
 """How many judges a machine is to run, by its files alone: `python -m editbench.cli.replicas <score.py's arguments>`.
 
-Prints the number for `launch.sh`, and says in a line why. Nothing is loaded.
+Prints the number for the launcher, and says in a line why. Nothing is loaded.
 """
 
-import sys
-
+from editbench.cli.command import ended, start_process
 from editbench.cli.options import parse
+from editbench.process.terminal import say
 
 _SHARE = 0.9  # of a GPU, as `QwenVL.load` allows itself
 _BESIDE = 4 * 2**30  # a prompt's activations and a few replies, bytes
@@ -33,16 +33,22 @@ def num_judges(gpus: list[int], weights: int | None) -> tuple[int, str]:
     return len(gpus) // each, f"{size}, {memory}: {each} GPU{'s' * (each > 1)} a judge{short}"
 
 
-def main() -> None:
-    """Parse the options as `score.py` does and print the number."""
+def main() -> int:
+    """Parse the options as `score.py` does and print the number; returns the exit code."""
+    start_process()
+    return ended(_print_number)
+
+
+def _print_number() -> int:
     import torch
 
     judge = parse(__doc__ or "", from_run=True).judge
     gpus = [torch.cuda.get_device_properties(gpu).total_memory for gpu in range(torch.cuda.device_count())]
     number, why = num_judges(gpus, judge.weight_bytes())
-    sys.stderr.write(f"{number} of the judge {judge.name} ({why}).\n")
-    sys.stdout.write(f"{number}\n")
+    say(f"{number} of the judge {judge.name} ({why}).")
+    print(number)  # noqa: T201
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

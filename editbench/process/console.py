@@ -1,10 +1,9 @@
-"""What a run says while it works: lines and a bar on rank 0, and a log file for every rank."""
+"""The output of a run while it works: lines and a bar on rank 0, and a log file for every rank."""
 
 import logging
 import sys
 import threading
 import time
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -15,60 +14,78 @@ from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from editbench.process.redaction import redacted
+from editbench.process.terminal import indented, printable
 from editbench.process.world import World
 
-console = Console(stderr=True, soft_wrap=not sys.stderr.isatty())
+console = Console(stderr=True, soft_wrap=sys.stderr is None or not sys.stderr.isatty())
 _LINE_EVERY_S = 10.0
 _LOOK_EVERY_S = 0.2
 
 
 def start_logging(folder: Path | None, stage: str, world: World) -> None:
-    """Send `editbench`'s own lines to `<folder>/<stage>.rank<n>.log`, and on rank 0 to the terminal as well.
+    """Send `editbench`'s own lines to `<folder>/<stage>.rank<n>.log`, on rank 0 to the terminal too.
 
-    Warnings of other libraries go to the file alone, and so do tracebacks. No folder, no file.
+    Of other ranks the terminal shows errors. Warnings of other libraries go to the file alone, and so do tracebacks.
+
+    Args:
+        folder: the run's folder of logs, which is made once the run has its `config.yaml`: a call that is refused
+            before leaves nothing behind. None: no file.
+        stage: the first part of the file's name.
+        world: gives the rank.
     """
     ours = logging.getLogger("editbench")
     ours.setLevel(logging.INFO)
-    if world.rank == 0:
-        terminal = RichHandler(console=console, show_time=False, show_path=False, show_level=False, markup=False)
-        terminal.setFormatter(_Message())
-        ours.handlers = [terminal]
+    terminal = RichHandler(console=console, show_time=False, show_path=False, show_level=False, markup=False)
+    terminal.setLevel(logging.INFO if world.rank == 0 else logging.ERROR)
+    terminal.setFormatter(_Message("" if world.size == 1 or world.rank == 0 else f"rank {world.rank}: "))
+    ours.handlers = [terminal]
     if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = _LogFile(folder / f"{stage}.rank{world.rank}.log", encoding="utf-8")
+        file = _LogFile(folder / f"{stage}.rank{world.rank}.log")
         file.setFormatter(_Line("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         logging.basicConfig(level=logging.WARNING, handlers=[file], force=True)
 
 
 class _LogFile(logging.FileHandler):
+    def __init__(self, path: Path):
+        super().__init__(path, encoding="utf-8", delay=True)
+        self._folder = path.parent
+        self._early: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record, once there is a run for it."""
+        self._early.append(record)
+        if self.stream is None and not (self._folder.parent / "config.yaml").is_file():
+            return
+        early, self._early = self._early, []
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            for one in early:
+                super().emit(one)
+        except OSError:
+            self.handleError(record)
+
     def handleError(self, record: logging.LogRecord) -> None:
-        """A full disk is told of by the write that matters, not by every line of the log."""
+        """A full disk is reported by the write that matters, not by every line of the log."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handleError(record)
 
 
 class _Line(logging.Formatter):
-    """A line of the log file with its traceback, whose messages may hold a key."""
+    """A line of the log file with its traceback, without keys and control characters."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return redacted(super().format(record))
+        return indented(printable(redacted(super().format(record))))
 
 
 class _Message(logging.Formatter):
-    """The message alone, safe to print: a traceback belongs in the log file, a control character nowhere."""
+    """The message alone, without keys and control characters; a traceback belongs in the log file."""
+
+    def __init__(self, start: str):
+        super().__init__()
+        self._start = start
 
     def format(self, record: logging.LogRecord) -> str:
-        return printable(redacted(record.getMessage()))
-
-
-def printable(text: str) -> str:
-    """The text without what would move a terminal's cursor or turn its lines: C0, C1 and bidi controls."""
-    return "".join(
-        character
-        if character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cf", "Cs")
-        else "\N{REPLACEMENT CHARACTER}"
-        for character in text
-    )
+        return indented(printable(redacted(f"{self._start}{record.getMessage()}")))
 
 
 class Tally:
@@ -101,15 +118,12 @@ class Tally:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
         if self._world.rank != 0:
             return
-        if kind is None:
-            while self._done() < self._total:
-                time.sleep(_LOOK_EVERY_S)
-        self._stop.set()
-        self._viewer.join()
-
-    def _done(self) -> int:
-        with self._lock:
-            return self._world.count("done")
+        try:
+            if kind is None:
+                self._world.wait_for("done", self._total)
+        finally:
+            self._stop.set()
+            self._viewer.join()
 
     def _state(self) -> tuple[int, str]:
         with self._lock:

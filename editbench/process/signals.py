@@ -1,13 +1,14 @@
-"""How a process stops when it is told to: what it has under way is dropped, and it is gone within seconds."""
+"""How a process stops at a signal: what it works on is dropped, and it ends within seconds."""
 
 import os
 import select
 import signal
-import sys
 import threading
 import time
 from types import FrameType
 from typing import NoReturn
+
+from editbench.process.terminal import say
 
 GRACE_S = 3.0
 """How long the unwinding may take; a scheduler's own patience is 30 s, torchrun's too."""
@@ -17,7 +18,7 @@ _STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
 class Stopped(BaseException):
-    """The process was told to stop; not an Exception, so nobody takes it for a pair's failure."""
+    """The process got a signal to stop; not an Exception, so that nobody takes it for a pair's failure."""
 
     def __init__(self, number: int):
         super().__init__(signal.Signals(number).name)
@@ -26,31 +27,38 @@ class Stopped(BaseException):
 
 
 def stop_on_signals() -> None:
-    """From now on SIGTERM, SIGINT and SIGUSR1 raise `Stopped` in the main thread, once.
+    """From now on SIGTERM, SIGINT, SIGUSR1 and SIGHUP raise `Stopped` in the main thread, once.
 
     Where that thread is in foreign code that does not return, or cleaning up takes longer than `GRACE_S`, the process
-    ends all the same, and at once at a second SIGINT: whatever counts on disk was written whole before.
+    ends all the same, and at once at a second SIGINT: what counts on disk was written whole before. SIGHUP stays
+    ignored where it is, as under nohup.
     """
-    told, wake = os.pipe()
-    os.set_blocking(wake, False)
-    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-    for number in _STOPPING:
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+    for number in stopping():
         signal.signal(number, _raise_stopped)
-    threading.Thread(target=_see_to_it, args=(told,), name="signals", daemon=True).start()
+    threading.Thread(target=_end_in_time, args=(read_end,), name="signals", daemon=True).start()
+
+
+def stopping() -> tuple[signal.Signals, ...]:
+    """The signals that end a process of ours."""
+    ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return _STOPPING if ignored else (*_STOPPING, signal.SIGHUP)
 
 
 def _raise_stopped(number: int, frame: FrameType | None) -> None:
-    for ours in _STOPPING:  # a second exception would break off the cleaning up after the first
+    for ours in stopping():  # a second exception would break off the cleaning up after the first
         signal.signal(ours, lambda number, frame: None)
     raise Stopped(number)
 
 
-def _see_to_it(told: int) -> NoReturn:
-    """Woken by the interpreter's C handler, which needs no turn of the main thread's."""
-    first = os.read(told, 1)[0]
-    sys.stderr.write(f"stopping: {signal.Signals(first).name}\n")
+def _end_in_time(read_end: int) -> NoReturn:
+    """Woken by the interpreter's C handler, which does not need the main thread."""
+    first = os.read(read_end, 1)[0]
+    say(f"stopping: {signal.Signals(first).name}")
     end = time.monotonic() + GRACE_S
-    while select.select([told], [], [], max(0.0, end - time.monotonic()))[0]:
-        if os.read(told, 1)[0] == first == signal.SIGINT:
+    while select.select([read_end], [], [], max(0.0, end - time.monotonic()))[0]:
+        if os.read(read_end, 1)[0] == first == signal.SIGINT:
             break
     os._exit(128 + first)

@@ -1,25 +1,47 @@
-"""Where this process stands among the others of its launch, and the few words that they exchange."""
+"""The place of this process among those of its launch, and the few messages that they exchange."""
 
+import contextlib
+import itertools
+import logging
 import os
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from editbench.errors import UsageError
+from editbench.process.terminal import say
+
+log = logging.getLogger(__name__)
+Launcher = Literal["auto", "slurm", "single"]
 
 _PATIENCE = timedelta(hours=24)  # rank 0 may check a large benchmark, and a turn to load may be long in coming
 _REFUSED = "\0"
+_COUNTING = threading.Lock()
+_BEAT_S = 5.0
+SILENCE_S = 120.0
+"""A rank of another machine that gives no sign of life for so many seconds is taken for dead."""
+SAY_EVERY_S = 60.0
+"""How often a process that waits for another one says so."""
+
+
+class RefusedByRank0(UsageError):
+    """Rank 0 has refused the call, and said why on its own terminal."""
+
+
+class RankLost(OSError):
+    """A rank on another machine gave no sign of life for `SILENCE_S`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """One process among `size`, as torchrun describes it; a process started alone is rank 0 of 1.
+    """One process among `size`; a process started alone is rank 0 of 1.
 
-    The processes share files, and beside them only what torchrun's own key-value store carries: no collective, so
-    no process ever waits for the slowest inside a GPU call, and neither gloo nor NCCL is needed.
+    The processes share files, and beside them only a small key-value store (torchrun's, or that of rank 0 under Slurm):
+    no collective, so no process waits for the slowest inside a GPU call, and neither gloo nor NCCL is needed.
     """
 
     rank: int = 0
@@ -32,18 +54,43 @@ class World:
     """Number of processes on this machine."""
     node: int = 0
     """This machine's number."""
+    num_nodes: int = 1
+    """Number of machines."""
+    launcher: Launcher = "auto"
+    """Where the numbers above come from."""
 
     @classmethod
-    def from_env(cls) -> Self:
-        """Read what torchrun set; the only place that reads it."""
-        return cls(**{name: int(os.environ.get(variable, default)) for name, variable, default in _VARIABLES})
+    def from_env(cls, launcher: Launcher = "auto") -> Self:
+        """Read the variables of torchrun, or with `slurm` those of srun; the only place that reads them.
+
+        A process that neither started works alone: variables of the same names, which pods and schedulers set for other
+        programs, are removed from its environment, since libraries would believe them.
+
+        Raises:
+            UsageError: srun started several tasks, and the call does not say what their ranks are.
+        """
+        if "TORCHELASTIC_RUN_ID" in os.environ:
+            return replace(cls(), **_numbers(_TORCHRUN))
+        if launcher == "slurm":
+            return replace(cls(launcher="slurm"), **_numbers(_SLURM))
+        num_tasks = int(os.environ.get("SLURM_STEP_NUM_TASKS", os.environ.get("SLURM_NTASKS", "1")))
+        if launcher == "auto" and num_tasks > 1 and "SLURM_PROCID" in os.environ:
+            raise UsageError(
+                f"started by Slurm as task {os.environ['SLURM_PROCID']} of SLURM_NTASKS={num_tasks}, without torchrun: "
+                "each task would do all the work. Start one launch.sh, editbench run or torchrun a node, or add "
+                "--launcher slurm (one task a GPU), or --launcher single for a process that works alone."
+            )
+        for variable in ("MASTER_ADDR", "MASTER_PORT", *itertools.chain.from_iterable(_TORCHRUN.values())):
+            os.environ.pop(variable, None)
+        return cls()
 
     def from_rank_0(self, name: str, make: Callable[[], str]) -> str:
-        """What rank 0 makes, on every rank; the others wait for it.
+        """The text that rank 0 makes, on every rank; the others wait for it.
 
         Raises:
             UsageError: on rank 0, what `make` raised.
-            SystemExit: elsewhere, with the same exit code and nothing more said.
+            RefusedByRank0: elsewhere, after rank 0 raised that.
+            RankLost: rank 0 is on another machine and gives no sign of life.
         """
         if self._store is None:
             return make()
@@ -55,32 +102,93 @@ class World:
                 raise
             self._store.set(name, text)
             return text
+        self._wait(f"rank 0 ({name})", lambda: self._store.check([name]))
         text = self._store.get(name).decode()
         if text == _REFUSED:
-            raise SystemExit(2)
+            raise RefusedByRank0("rank 0 has refused the call; its terminal says why.")
         return text
 
+    def is_first_to_say(self, text: str) -> bool:
+        """Whether no other process of this machine has asked the same of the same text."""
+        if self._store is None:
+            return True
+        try:
+            return self._store.add(f"said on node {self.node}: {text}", 1) == 1
+        except RuntimeError:  # the store has gone with its launcher
+            return True
+
     def apart(self, name: str) -> Self:
-        """The same process with counters and words of its own, for a second piece of work in one launch."""
+        """The same process with counters and messages that are separate, for a second piece of work in one launch."""
         other = replace(self)
         if self._store is not None:
             import torch.distributed
 
             prefixed: Any = torch.distributed.PrefixStore  # pyright: ignore[reportPrivateImportUsage]
             other.__dict__["_store"] = prefixed(name, self._store)  # where cached_property keeps it
+            other.__dict__["_life"] = self._life
         return other
 
     def count(self, name: str, number: int = 0) -> int:
-        """Add to a counter that all ranks share and return what it then holds."""
+        """Add to a counter that all ranks share and return its value."""
         if self._store is None:
-            self._counters[name] = self._counters.get(name, 0) + number
-            return self._counters[name]
+            with _COUNTING:
+                self._counters[name] = self._counters.get(name, 0) + number
+                return self._counters[name]
         return self._store.add(name, number)
 
     def wait_for(self, name: str, number: int) -> None:
-        """Return when the counter has come that far."""
-        while self.count(name) < number:
-            time.sleep(0.1)
+        """Return when the counter has reached the number.
+
+        Raises:
+            RankLost: a rank of another machine gives no sign of life.
+        """
+        self._wait(f"{name} to reach {number}", lambda: self.count(name) >= number)
+
+    def leave(self) -> None:
+        """Called at the end of the work: over several machines, return only when all ranks have come here.
+
+        Otherwise a launcher that ends early takes the store with it, which the others still need.
+
+        Raises:
+            RankLost: a rank of another machine gives no sign of life.
+        """
+        if self._life is not None and "_store" in self.__dict__:
+            self.count("left", 1)
+            with contextlib.suppress(RuntimeError):  # the store is gone: its keeper saw that all have come
+                self._wait("the ranks of the other machines", lambda: self.count("left") >= self.size)
+
+    def _wait(self, what: str, is_over: Callable[[], bool]) -> None:
+        start = said = time.monotonic()
+        pause_s = 0.01
+        while not is_over():
+            time.sleep(pause_s)
+            pause_s = min(0.2, 1.5 * pause_s)
+            if self._life is not None:
+                self._life.refuse_dead()
+            if time.monotonic() - said > SAY_EVERY_S:
+                said = time.monotonic()
+                self._say_waiting(what, said - start)
+
+    def _say_waiting(self, what: str, seconds: float) -> None:
+        line = f"rank {self.rank} waits for {what}, {seconds / 60:.0f} min so far"
+        log.info("%s", line)
+        if self.local_rank == 0 and self.rank != 0:  # rank 0 logs to the terminal
+            say(line)
+
+    @contextlib.contextmanager
+    def _saying(self, what: str) -> Generator[None]:
+        """Say every minute that a call which cannot be interrupted waits."""
+        done, start = threading.Event(), time.monotonic()
+
+        def say() -> None:
+            while not done.wait(SAY_EVERY_S):
+                self._say_waiting(what, time.monotonic() - start)
+
+        threading.Thread(target=say, name="waiting", daemon=True).start()
+        try:
+            yield
+        finally:
+            done.set()
 
     @cached_property
     def device(self) -> str:
@@ -126,17 +234,103 @@ class World:
             return None
         from torch.distributed.rendezvous import rendezvous
 
-        store, _, _ = next(rendezvous("env://", self.rank, self.size, timeout=_PATIENCE))
+        if self.launcher == "slurm":
+            os.environ.setdefault("MASTER_ADDR", _first_host(os.environ["SLURM_JOB_NODELIST"]))
+            job = int(os.environ.get("SLURM_JOB_ID", "0")) * 16 + int(os.environ.get("SLURM_STEP_ID", "0"))
+            os.environ.setdefault("MASTER_PORT", str(20_000 + job % 10_000))  # below the ports that systems hand out
+        with self._saying("all ranks to start"):
+            store, _, _ = next(rendezvous("env://", self.rank, self.size, timeout=_PATIENCE))
+        if self._life is not None:
+            self._life.begin(store)
         return store
 
+    @cached_property
+    def _life(self) -> "_Life | None":
+        """The heartbeats; None where one launcher sees all the processes, and ends them all when one of them dies."""
+        return _Life(self.rank, self.size) if self.num_nodes > 1 or self.launcher == "slurm" else None
 
-_VARIABLES = (
-    ("rank", "RANK", "0"),
-    ("size", "WORLD_SIZE", "1"),
-    ("local_rank", "LOCAL_RANK", "0"),
-    ("local_size", "LOCAL_WORLD_SIZE", "1"),
-    ("node", "GROUP_RANK", "0"),
-)
+
+class _Life:
+    """The heartbeat of this rank, and what it last saw of those of the others."""
+
+    def __init__(self, rank: int, size: int):
+        self._rank, self._size = rank, size
+        self._seen: dict[int, tuple[int, float]] = {}
+        self._looked = 0.0
+
+    def begin(self, store: Any) -> None:
+        self._store = store.clone()  # its own connection: a slow call of the work's must not hold back a heartbeat
+        self._beat()
+        threading.Thread(target=self._go_on, name="heartbeat", daemon=True).start()
+
+    def refuse_dead(self) -> None:
+        """Look, at most every `_BEAT_S`, whether the other ranks live.
+
+        Raises:
+            RankLost: one of them does not.
+        """
+        now = time.monotonic()
+        if now - self._looked < _BEAT_S:
+            return
+        self._looked = now
+        for rank in range(self._size):
+            beats = self._store.add(f"beats of {rank}", 0)
+            before, since = self._seen.get(rank, (-1, now))
+            self._seen[rank] = (beats, now if beats != before else since)
+            if now - self._seen[rank][1] > SILENCE_S:
+                raise RankLost(f"rank {rank}, on another machine, has given no sign of life for {SILENCE_S:.0f} s")
+
+    def _beat(self) -> None:
+        self._store.add(f"beats of {self._rank}", 1)
+
+    def _go_on(self) -> None:
+        while True:
+            time.sleep(_BEAT_S)
+            try:
+                self._beat()
+            except RuntimeError:  # the store has gone, which ends what waits for it too
+                return
+
+
+_TORCHRUN = {
+    "rank": ("RANK",),
+    "size": ("WORLD_SIZE",),
+    "local_rank": ("LOCAL_RANK",),
+    "local_size": ("LOCAL_WORLD_SIZE",),
+    "node": ("GROUP_RANK",),
+    "num_nodes": ("GROUP_WORLD_SIZE",),
+}
+_SLURM = {  # of the step where srun says so, else of the job
+    "rank": ("SLURM_PROCID",),
+    "size": ("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"),
+    "local_rank": ("SLURM_LOCALID",),
+    "local_size": ("SLURM_STEP_TASKS_PER_NODE", "SLURM_TASKS_PER_NODE", "SLURM_NTASKS_PER_NODE"),
+    "node": ("SLURM_NODEID",),
+    "num_nodes": ("SLURM_STEP_NUM_NODES", "SLURM_NNODES"),
+}
+
+
+def _numbers(variables: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    """A World's fields from the first of each field's variables that is set.
+
+    Raises:
+        UsageError: none is set, or it is no number.
+    """
+    found: dict[str, Any] = {}
+    for field, names in variables.items():
+        text = next((os.environ[name] for name in names if name in os.environ), "not set")
+        number = text.partition("(")[0].partition(",")[0]  # tasks per node may be "8(x2),4"
+        if not number.isdecimal():
+            raise UsageError(f"{' or '.join(names)}: {text}; torchrun or srun must start the command")
+        found[field] = int(number)
+    return found
+
+
+def _first_host(nodes: str) -> str:
+    """The first of Slurm's list of hosts: `gpu03` of `gpu[03-05,09],cpu1`."""
+    name = nodes.partition(",")[0]
+    prefix, _, numbers = name.partition("[")
+    return prefix + numbers.partition("-")[0].rstrip("]")
 
 
 def _keep_memory() -> None:

@@ -1,4 +1,9 @@
-"""One launch at a time works on a stage of a run: who holds it says so in a file, with a heartbeat."""
+"""Lets one launch at a time work on a stage of a run: the holder's file, kept alive by a heartbeat.
+
+filelock's `SoftFileLease` (4.3) was tried in its place and is not used: it takes the lease of a killed process of this
+machine only after its whole duration (measured: 6.1 s of 6), its record names no pid namespace, so that containers of
+one host name can't be told apart, and a holder that lost its lease would still need code of ours to stop.
+"""
 
 import contextlib
 import json
@@ -23,11 +28,12 @@ log = logging.getLogger(__name__)
 
 
 class Lease:
-    """A file that one launch makes and touches every few seconds until it is done.
+    """A file that a launch creates, touches every `beat_s` seconds and removes at its end.
 
-    It needs no lock of the file system's, which shared disks often lack, only that making a file can fail because it
-    is there; and no two machines' clocks are compared: a newcomer watches whether the heartbeat moves. A holder of
-    this machine whose process is gone is known at once, another after `patience_s` without a heartbeat.
+    It needs no lock of the file system, which shared disks often lack, only exclusive creation. Clocks of two machines
+    are never compared: a newcomer watches whether the heartbeat moves. The lease of a dead process of this machine is
+    taken at once, another's after `patience_s` seconds without a heartbeat. A holder that loses its lease is stopped
+    by SIGTERM.
     """
 
     def __init__(self, path: Path, *, beat_s: float = 5.0, patience_s: float = 60.0):
@@ -37,16 +43,17 @@ class Lease:
         self._beating = threading.Thread(target=self._beat, name="lease", daemon=True)
 
     def take(self) -> None:
-        """Hold the lease from now on, for a dead holder if need be.
+        """Hold the lease until the context ends; take it over from a dead holder.
 
         Raises:
-            UsageError: a living launch holds it.
+            UsageError: a running launch holds it.
         """
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        mine = json.dumps(asdict(_Holder.me())).encode()
+        mine = json.dumps(asdict(Holder.me())).encode()
         while not (self._make(mine) or self._take_over(mine)):
             pass
         self._mine = mine
+        _HELD_HERE.add(mine)
         self._beating.start()
 
     def __enter__(self) -> Self:
@@ -56,7 +63,8 @@ class Lease:
         self._done.set()
         if not self._mine:
             return
-        self._beating.join()  # or it might miss the lease that is given back here
+        self._beating.join()  # a beat after the removal would take the missing file for a takeover
+        _HELD_HERE.discard(self._mine)
         if self._read()[0] == self._mine:
             self._path.unlink(missing_ok=True)
 
@@ -69,14 +77,14 @@ class Lease:
             with file:
                 file.write(mine)
         except OSError:
-            self._path.unlink()  # or the next launch would wait for a holder that cannot be told
+            self._path.unlink()  # a file without a holder's name would make the next launch wait
             raise
         return True
 
     def _read(self) -> tuple[bytes | None, int]:
-        """What the file says, None if there is none, and when it was touched.
+        """The file's content (None: no file) and its modification time, nanoseconds.
 
-        It is opened anew each time, since a network disk may remember an old time.
+        Opened each time, since a network disk may cache an old time.
         """
         try:
             with self._path.open("rb") as file:
@@ -85,41 +93,39 @@ class Lease:
             return None, 0
 
     def _take_over(self, mine: bytes) -> bool:
-        """Put `mine` in a dead holder's place; False if the lease there has changed or gone meanwhile.
+        """Replace a dead holder's lease; False if the lease has changed or gone meanwhile.
 
         Raises:
-            UsageError: the holder lives, or another newcomer that is doing the same.
+            UsageError: the holder runs, or another newcomer is taking over.
         """
         dead = self._wait_for_a_dead_holder()
         if dead is None:
             return False
-        # many may have seen it dead: one at a time looks again and writes, and its right to is a lease as well
+        # several newcomers may have seen it dead: a second lease lets one at a time check again and write
         path = self._path.with_name(f"{self._path.name}.taken")
         with Lease(path, beat_s=self._beat_s, patience_s=self._patience_s) as right:
             right.take()
             if self._read()[0] != dead:
                 return False
             self._make(mine, "wb")
-        log.warning(
-            "The launch before this one did not end by itself (%s); what it finished counts.", _Holder.parse(dead)
-        )
+        log.warning("The launch before this one was killed (%s); what it finished counts.", Holder.parse(dead))
         return True
 
     def _wait_for_a_dead_holder(self) -> bytes | None:
-        """The text of the lease when its holder is known to be dead; None if the lease has changed or gone.
+        """The lease's content once its holder is known to be dead; None if the lease has changed or gone.
 
         Raises:
-            UsageError: the holder lives.
+            UsageError: the holder runs.
         """
         text, touched = self._read()
         if text is None:
             return None
-        holder = _Holder.parse(text)
-        if holder.is_gone:
+        holder = Holder.parse(text)
+        if text not in _HELD_HERE and holder.is_gone:
             return text
-        if holder.is_alive:
+        if text in _HELD_HERE or holder.is_alive:
             raise self._held(holder)
-        log.info("%s: waiting up to %.0f s to see whether %s lives.", self._path, self._patience_s, holder)
+        log.info("%s: waiting up to %.0f s for a heartbeat of %s.", self._path, self._patience_s, holder)
         end = time.monotonic() + self._patience_s
         while time.monotonic() < end:
             time.sleep(self._beat_s / 5)
@@ -130,15 +136,15 @@ class Lease:
                 raise self._held(holder)
         return text
 
-    def _held(self, holder: "_Holder") -> UsageError:
+    def _held(self, holder: "Holder") -> UsageError:
         return UsageError(
-            f"{self._path.parent} is being worked on by {holder}; wait for it or end it, or give this launch a run of "
-            f"its own (--run_dir). If you know that it is gone, remove {self._path}."
+            f"{self._path.parent} is in use by {holder}; wait for it, stop it, or give this launch another --run_dir. "
+            f"If you know that it is dead, remove {self._path}."
         )
 
     def _beat(self) -> None:
         while not self._done.wait(self._beat_s):
-            with contextlib.suppress(OSError):  # a disk that hiccups: the next beat will do
+            with contextlib.suppress(OSError):  # one failed touch: the next beat is soon enough
                 if self._read()[0] != self._mine:
                     log.error("%s was taken over by another launch; this one stops.", self._path)
                     os.kill(os.getpid(), signal.SIGTERM)
@@ -147,31 +153,32 @@ class Lease:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Holder:
-    """The process that made a lease, as its file tells."""
+class Holder:
+    """The process that created a lease, as its file names it."""
 
     host: str = "an unknown machine"
     pid: int = 0
     started: float = 0.0
-    """When the process was, seconds since 1970: a process id is given again, to a process of another time."""
-    numbers: int = 0
-    """Of the space of process ids: a container may have its machine's name and ids of its own; 0: not known."""
+    """Start of the process, seconds since 1970: process ids are used again."""
+    pid_namespace: int = 0
+    """Inode of the pid namespace: containers can share a host name; 0: unknown."""
     lease: str = ""
-    """Drawn for this one lease: a process may hold several, one after another."""
+    """Random, since a process may hold several leases one after another."""
 
     @classmethod
     def me(cls) -> Self:
+        """This process."""
         return cls(
             host=socket.gethostname(),
             pid=os.getpid(),
             started=psutil.Process().create_time(),
-            numbers=_numbers(),
+            pid_namespace=_pid_namespace(),
             lease=secrets.token_hex(4),
         )
 
     @classmethod
     def parse(cls, text: bytes) -> Self:
-        """Read back what `me` was written as; a file that a crash cut short is of an unknown holder."""
+        """Read the holder back; a file that a crash cut short has an unknown holder."""
         try:
             return cls(**json.loads(text))
         except (ValueError, TypeError):
@@ -179,14 +186,17 @@ class _Holder:
 
     @property
     def is_gone(self) -> bool:
-        """Whether it can be seen from here that the process is no more."""
-        return self._is_here and self._process is None
+        """Whether the process is known to be dead: it would run on this machine and does not.
+
+        A restarted container may give this process the dead holder's id.
+        """
+        return self._is_here and (self._process is None or self.pid == os.getpid())
 
     @property
     def is_alive(self) -> bool:
-        """Whether it can be seen from here that it works; where neither can, its heartbeat tells.
+        """Whether the process is known to run; where neither is known, the heartbeat decides.
 
-        A process with another start is another one, or the clock was set meanwhile, from which starts are reckoned.
+        A process with another start is another one, or the clock was set in between, from which starts are computed.
         """
         process = self._process if self._is_here else None
         return process is not None and abs(process.create_time() - self.started) < 60
@@ -195,23 +205,27 @@ class _Holder:
     def _process(self) -> psutil.Process | None:
         try:
             process = psutil.Process(self.pid)
-            # a dead one stays in the list until its parent asks, and in a container nobody may
+            # a zombie stays listed until its parent waits for it, which in a container may be never
             return None if process.status() == psutil.STATUS_ZOMBIE else process
         except psutil.NoSuchProcess:
             return None
 
     @property
     def _is_here(self) -> bool:
-        return (self.host, self.numbers) == (socket.gethostname(), _numbers())
+        return (self.host, self.pid_namespace) == (socket.gethostname(), _pid_namespace())
 
     def __str__(self) -> str:
         if not self.pid:
-            return "a launch that cannot be told"
+            return "an unknown launch (its lock file is damaged)"
         since = datetime.fromtimestamp(self.started, UTC)
         return f"process {self.pid} on {self.host}, started {since:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _numbers() -> int:
+_HELD_HERE: set[bytes] = set()
+"""Leases that this process holds: its own id in a file does not make the file's holder this process."""
+
+
+def _pid_namespace() -> int:
     try:
         return os.stat("/proc/self/ns/pid").st_ino
     except OSError:

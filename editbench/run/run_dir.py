@@ -266,7 +266,7 @@ class RunDir:
         """What the run was made on, the last launch's last; empty before anything was loaded."""
         if not self.environment.exists():
             return []
-        last: dict[str, Any] = json.loads(self.environment.read_text())
+        last: dict[str, Any] = json.loads(self.environment.read_text(encoding="utf-8"))
         return [*last.pop("earlier", []), last]
 
     def has_image(self, edit: Edit) -> bool:

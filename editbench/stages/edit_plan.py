@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from editbench import __version__
 from editbench.benchmark import (
     check_prompts,
@@ -27,6 +25,7 @@ from editbench.records import Edit, Pair
 from editbench.run.durable import is_file, read_records, write_atomic, write_records
 from editbench.run.lease import Lease
 from editbench.run.run_dir import Identity, RunDir, edit_key, key, seed_for
+from editbench.run.yaml_file import read_settings
 
 log = logging.getLogger(__name__)
 STAGE = "edit"
@@ -238,7 +237,7 @@ def _refuse_another_editor(config: Config, run: RunDir) -> None:
     """One run holds the edits of one editor, seed and language, or its mean would be of nothing in particular."""
     if not run.config.exists():
         return
-    recorded = read_config(run)
+    recorded = read_settings(run.config)
     now: dict[str, Any] = {"editor": deciding(config.editor), "seed": config.seed, "language": config.language}
     standard = {item.name: item.default for item in dataclasses.fields(Config)}
     before: dict[str, Any] = {name: recorded.get(name, standard[name]) for name in now}
@@ -266,21 +265,6 @@ def _defaults(editor: Editor) -> dict[str, Any]:
         for item in dataclasses.fields(editor)  # pyright: ignore[reportArgumentType]
         if item.init and (item.default is not missing or item.default_factory is not missing)
     }
-
-
-def read_config(run: RunDir) -> dict[str, Any]:
-    """The settings that the run was last edited with.
-
-    Raises:
-        UsageError: the file is damaged.
-    """
-    try:
-        recorded: Any = yaml.safe_load(run.config.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"{run.config} is damaged ({type(error).__name__}); restore it") from error
-    if not isinstance(recorded, dict):
-        raise UsageError(f"{run.config} is damaged: it holds no settings; restore it")
-    return recorded
 
 
 def prompts_of(config: Config) -> dict[str, str]:

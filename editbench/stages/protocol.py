@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import yaml
-
 from editbench.config import Config, deciding, differences, settings
 from editbench.errors import UsageError
 from editbench.process.faults import reason
@@ -14,6 +12,7 @@ from editbench.records import Edit, Pair, Picture
 from editbench.rubrics.rubric import Question, Rubric, Shown
 from editbench.rubrics.scoring import GIVEN
 from editbench.run.run_dir import RunDir, key
+from editbench.run.yaml_file import read_settings
 
 _PACKAGE = "editbench."
 
@@ -165,7 +164,7 @@ def refuse_another_protocol(config: Config, run: RunDir, name: str) -> None:
     path = run.protocol(name)
     if not path.exists():
         return
-    before = yaml.safe_load(path.read_text(encoding="utf-8"))
+    before = read_settings(path)
     neutral = config.rubric.neutral
     found = differences(_without(before, neutral), _without(protocol(config), neutral))
     if found:

@@ -4,11 +4,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import yaml
-
 from editbench.errors import UsageError
 from editbench.records import Edit, Pair, Score
 from editbench.run.run_dir import RunDir
+from editbench.run.yaml_file import read_settings
 from editbench.stages.controls import FOLDER
 from editbench.stages.protocol import score_key
 from editbench.stats.summary import RunRecords
@@ -33,7 +32,7 @@ def read_run(run: RunDir, only: str | None = None, called: str | None = None) ->
         if only not in names:
             raise UsageError(f"--scores {only}: {run.root} has {', '.join(names) or 'no scores'}")
         names = [only]
-    settings = yaml.safe_load(run.config.read_text())
+    settings = read_settings(run.config)
     shown = {
         "benchmark": (settings["benchmark"] or "embedded demo") + _part(settings, pairs),
         "editor": _line(settings["editor"]),
@@ -48,7 +47,7 @@ def read_run(run: RunDir, only: str | None = None, called: str | None = None) ->
         scores: dict[str, Score] = {}
         if name is not None:
             found = run.latest(Score, f"score-{name}", run.scores(name))
-            protocol = yaml.safe_load(run.protocol(name).read_text())
+            protocol = read_settings(run.protocol(name))
             scores = _current(found, pairs, edits, protocol)
             shown |= {
                 "judge": _line(protocol["judge"]),
@@ -74,7 +73,7 @@ def _controls(made: RunDir, name: str) -> RunRecords | None:
         return None
     edits = made.latest(Edit, "edit", made.manifest)
     found = made.latest(Score, f"score-{name}", made.scores(name))
-    pairs, protocol = tuple(made.read_pairs()), yaml.safe_load(made.protocol(name).read_text())
+    pairs, protocol = tuple(made.read_pairs()), read_settings(made.protocol(name))
     return RunRecords(
         name=FOLDER,
         run=FOLDER,

@@ -14,6 +14,7 @@ from editbench.rubrics.rubric import Question, Rubric
 from editbench.run.durable import write_atomic
 from editbench.run.lease import Lease
 from editbench.run.run_dir import RunDir
+from editbench.run.yaml_file import read_settings
 from editbench.stages.protocol import (
     protocol,
     questions,
@@ -110,7 +111,7 @@ def _check_questions(config: Config, pairs: Sequence[Pair], how: Mapping[str, An
 
 
 def _refuse_another_benchmark(config: Config, run: RunDir) -> None:
-    recorded = yaml.safe_load(run.config.read_text(encoding="utf-8"))
+    recorded = read_settings(run.config)
     benchmark = recorded.get("benchmark")
     if config.benchmark is not None and str(config.benchmark) != benchmark:
         raise UsageError(

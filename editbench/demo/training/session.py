@@ -77,7 +77,7 @@ class Session:
         """Append a line of figures to the log."""
         rounded = {name: round(value, 5) if isinstance(value, float) else value for name, value in figures.items()}
         line = json.dumps({"part": self.part, "step": self.step, "s": round(self.spent_s), **rounded})
-        with (self.folder / "log.jsonl").open("a") as file:
+        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(line + "\n")
         import sys
 
