@@ -39,7 +39,7 @@ def run(
         prog: the command's name in `--help`; None: the script's.
     """
     start_process()
-    world = World(local_rank=int(os.environ.get("LOCAL_RANK", "0")))  # until the launcher is known
+    world = World.from_torchrun() or World()  # until the configuration names the launcher
 
     def work() -> int:
         nonlocal world
@@ -86,7 +86,7 @@ def ended(work: Callable[[], int], world: Callable[[], World] = World) -> int:
         return USAGE
     except UsageError as error:
         here = world()
-        if here.local_rank == 0 if here.size == 1 else here.is_first_to_say(str(error)):
+        if here.is_first_to_say(str(error)):
             say(_by(here, str(error)))
         return USAGE
     except Stopped as stopped:

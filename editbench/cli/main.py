@@ -1,5 +1,6 @@
 """The command `editbench`, also `python -m editbench`: one subcommand for each stage, and a few for looking around."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -81,6 +82,7 @@ def run(argv: Sequence[str]) -> int:
     if any(
         word in ("-h", "--help") or word.startswith(("--check", "--print_config")) or ".help" in word for word in argv
     ):
+        os.environ.pop("SLURM_PROCID", None)  # as for the children of the launcher
         return edit(argv)
     from editbench.cli.launcher import run
 

@@ -69,8 +69,8 @@ class World:
         Raises:
             UsageError: srun started several tasks, and the call does not say what their ranks are.
         """
-        if "TORCHELASTIC_RUN_ID" in os.environ:
-            return replace(cls(), **_numbers(_TORCHRUN))
+        if (world := cls.from_torchrun()) is not None:
+            return world
         if launcher == "slurm":
             return replace(cls(launcher="slurm"), **_numbers(_SLURM))
         num_tasks = int(os.environ.get("SLURM_STEP_NUM_TASKS", os.environ.get("SLURM_NTASKS", "1")))
@@ -83,6 +83,11 @@ class World:
         for variable in ("MASTER_ADDR", "MASTER_PORT", *itertools.chain.from_iterable(_TORCHRUN.values())):
             os.environ.pop(variable, None)
         return cls()
+
+    @classmethod
+    def from_torchrun(cls) -> Self | None:
+        """What torchrun (or accelerate, which uses it) says; None where it did not start this process."""
+        return replace(cls(), **_numbers(_TORCHRUN)) if "TORCHELASTIC_RUN_ID" in os.environ else None
 
     def from_rank_0(self, name: str, make: Callable[[], str]) -> str:
         """The text that rank 0 makes, on every rank; the others wait for it.

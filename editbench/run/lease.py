@@ -39,6 +39,7 @@ class Lease:
     def __init__(self, path: Path, *, beat_s: float = 5.0, patience_s: float = 60.0):
         self._path, self._beat_s, self._patience_s = path, beat_s, patience_s
         self._mine = b""
+        self._made: list[Path] = []
         self._done = threading.Event()
         self._beating = threading.Thread(target=self._beat, name="lease", daemon=True)
 
@@ -48,7 +49,9 @@ class Lease:
         Raises:
             UsageError: a running launch holds it.
         """
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        folder = self._path.parent.absolute()
+        self._made = [one for one in (folder, *folder.parents) if not one.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
         mine = json.dumps(asdict(Holder.me())).encode()
         while not (self._make(mine) or self._take_over(mine)):
             pass
@@ -67,6 +70,9 @@ class Lease:
         _HELD_HERE.discard(self._mine)
         if self._read()[0] == self._mine:
             self._path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not empty: the run has begun
+            for folder in self._made:  # a refused start leaves nothing
+                folder.rmdir()
 
     def _make(self, mine: bytes, mode: str = "xb") -> bool:
         try:

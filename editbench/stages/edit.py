@@ -139,6 +139,7 @@ class _Share:
         turn = f"loaded on node {self._world.node}"
         if self._config.load_in_turns:
             self._world.wait_for(turn, self._world.local_rank)
+        self._watchdog.begin(f"rank {self._world.rank}: loading {self._config.editor.name}")
         start = time.monotonic()
         self._device = self._config.editor.load(self._world)
         self._world.count(turn, 1)

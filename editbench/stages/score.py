@@ -217,6 +217,7 @@ class _Share:
         if self._config.load_in_turns:
             self._world.wait_for(turn, self._world.local_rank)
         free = _free_gib(self._world)
+        self._watchdog.begin(f"rank {self._world.rank}: loading {self._config.judge.name}")
         start = time.monotonic()
         self._device = self._config.judge.ready(self._world)
         self._world.count(turn, 1)
