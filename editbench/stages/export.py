@@ -99,7 +99,6 @@ def official_name(template: str, pair: Pair, rubric: Rubric) -> PurePosixPath:
         "category": rubric.category(pair.category),
         "language": pair.language,
         "language_cn": "cn" if pair.language == "zh" else pair.language,
-        "lang": "cn" if pair.language == "zh" else pair.language,
     }
     try:
         text = template.format_map(values)

@@ -52,10 +52,6 @@ class GEdit(OfficialRubric):
         "language": "all",
     }
     layout: ClassVar = {
-        "edit": "fullset/{task_type}/{instruction_language}/{key}.png",
-        "source": "fullset/{task_type}/{instruction_language}/{key}_SRCIMG.png",
-    }
-    layout: ClassVar = {
         "edit": "{category}/{instruction_language}/{key}.png",
         "source": "{category}/{instruction_language}/{key}_SRCIMG.png",
     }

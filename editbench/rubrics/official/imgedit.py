@@ -27,7 +27,6 @@ class ImgEdit(ThreeLines):
         "pictures": "as they are",
     }
     layout: ClassVar = {"edit": "{id}.png"}
-    layout: ClassVar = {"edit": "{id}.png"}
     counts: ClassVar = dict(zip(groups[""], (95, 94, 117, 92, 86, 94, 100, 23, 36), strict=True))
     prompt_files: ClassVar = (
         PromptFile(

@@ -80,7 +80,6 @@ class Kris(OfficialRubric):
         "decoding": "the server's default temperature, at most 1,000 tokens",
         "pictures": "as they are; frames as JPEG of quality 85",
     }
-    layout: ClassVar = {"edit": "{id}.jpg"}
     layout: ClassVar = {"edit": "{category}/{__key__}.jpg"}
     counts: ClassVar = COUNTS
     prompt_files: ClassVar = (

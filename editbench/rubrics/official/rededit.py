@@ -43,7 +43,6 @@ class RedEdit(ThreeLines):
         "pictures": "as they are",
         "language": "zh",
     }
-    layout: ClassVar = {"edit": "{task}/{id}.png"}
     layout: ClassVar = {"edit": "{category}/{category}-{number}.png"}
     counts: ClassVar = dict(
         zip(groups[""], (143, 156, 91, 79, 99, 100, 95, 47, 78, 102, 147, 140, 92, 123, 50), strict=True)

@@ -54,7 +54,6 @@ class WiseEdit(OfficialRubric):
         "pictures": "no side longer than 512 pixels, JPEG of quality 90",
         "language": "all",
     }
-    layout: ClassVar = {"edit": "{subset}/{lang}/{idx}.png"}
     layout: ClassVar = {"edit": "{subset}/{language_cn}/{idx}.png"}
     prompt_files: ClassVar = (
         PromptFile(
