@@ -124,13 +124,16 @@ _ABOUT = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state
 
 
 def _files(folder: Path) -> list[Path]:
-    """All files below the folder, but for hidden ones, sorted."""
-    found = folder.rglob("*")
-    return sorted(
+    """All files below the folder, but for hidden ones and those of runs, sorted."""
+    found = sorted(folder.rglob("*"))
+    runs = {path.parent for path in found if path.name == "pairs.jsonl" and (path.parent / "config.yaml").exists()}
+    return [
         path
         for path in found
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+        if path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and runs.isdisjoint(path.parents)
+    ]
 
 
 def _some(paths: list[Path]) -> str:

@@ -46,7 +46,8 @@ class Saved(Editor):
     _listed: dict[Path, dict[str, Path]] = field(default_factory=dict[Path, dict[str, Path]], init=False, repr=False)
 
     def check(self) -> None:
-        """The folder is there and holds files, the table can be read, the template is one."""
+        """The folder is there and holds images, the table can be read, the template names a field."""
+        self._listed.clear()  # of an earlier launch
         option = "--editor.init_args"
         folder = Path(self.folder)
         if not folder.is_dir():
@@ -123,9 +124,9 @@ class Saved(Editor):
         if parts.is_absolute() or ".." in parts.parts or "\0" in path:
             return None
         place = Path(self.folder) / parts
+        if place.is_file():
+            return place
         there = self._names(place.parent)
-        if place.name in there:
-            return there[place.name]
         endings = (place.suffix.lower(), *_ENDINGS) if place.suffix.lower() in _ENDINGS else ()
         return next((there[name] for end in endings if (name := place.stem + end) in there), None)
 
