@@ -37,7 +37,8 @@ class Saved(Editor):
     folder: str
     """Where the images are."""
     template: str | None = None
-    """Each image's path below the folder, from the pair's fields: `{category}/{language}/{pair_id}.png`."""
+    """Each image's path below the folder, from the pair's fields: `{category}/{language}/{pair_id}.png`; none: where
+    the official scripts of the rubric's benchmark look for it, otherwise `{pair_id}.png`."""
     table: str | None = None
     """A CSV, JSON or JSONL file with the columns `pair_id` and `path` (below the folder), in place of a template."""
 
@@ -154,6 +155,7 @@ def fill(template: str, pair: Pair) -> str:
         "id": pair.pair_id,
         "category": pair.category,
         "language": pair.language,
+        "language_cn": "cn" if pair.language == "zh" else pair.language,
         "difficulty": pair.difficulty,
         "source_group": pair.source_group,
     }
