@@ -142,7 +142,7 @@ class Row:
         for name in self._fields:
             if not self._columns.is_field(name):
                 near = nearest(name)
-                if near is not None and near not in self._fields:
+                if near is not None and near not in self._fields and near not in self._columns.given:
                     yield name, near
 
     # ---- texts
