@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from editbench.report import text
 from editbench.report.content import Content
-from editbench.report.measured import failed_calls, leader, measured, title
+from editbench.report.measured import failed_calls, judged_alike, leader, measured, title
 from editbench.report.results import Table, tables
 from editbench.report.results import to_markdown as table_to_markdown
 from editbench.report.versus import turned
@@ -26,9 +26,15 @@ def to_markdown(content: Content, plots: dict[str, str]) -> str:
     runs = [told.run for told in content.runs]
     parts = [f"# {text.markdown(title(content))}", *_measured(content)]
     if content.differ:
-        parts.append(f"> **These runs differ in {text.listed(content.differ)}: their numbers are of different things.**")
+        parts.append(
+            f"> **These runs differ in {text.listed(content.differ)}: their numbers are of different things.**"
+        )
     parts += [*_results(content), *(_headline(summary) for summary in summaries if not content.several)]
-    parts += [f"> **{text.markdown(summary.name)}: {text.markdown(line)}.**" for summary in summaries for line in _state(summary)]
+    parts += [
+        f"> **{text.markdown(summary.name)}: {text.markdown(line)}.**"
+        for summary in summaries
+        for line in _state(summary)
+    ]
     if content.comparisons:
         parts += ["## Which is better?", *_compared(content)]
     if not content.several:
@@ -169,11 +175,16 @@ def _compared(content: Content) -> Iterable[str]:
 def _judges(content: Content) -> Iterable[str]:
     means: list[list[str]] = []
     differences: list[list[str]] = []
+    alike = judged_alike(content)
+    if alike:
+        yield "\n".join(f"* {text.markdown(line)}" for line in alike)
     for told in content.runs:
         who = [text.markdown(told.run.name)] if content.several else []
-        if content.several:
+        lines = [line for line in text.judged(told.health, told.run, content.several) if line not in alike]
+        if content.several and lines:
             yield f"**{text.markdown(told.run.name)}**"
-        yield "\n".join(f"* {text.markdown(line)}" for line in text.judged(told.health, told.run))
+        if lines:
+            yield "\n".join(f"* {text.markdown(line)}" for line in lines)
         for control in told.health.controls:
             found = control.difference
             means.append([*who, text.CONTROL_NAMES[control.kind], *_cells(control.mean)])

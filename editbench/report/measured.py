@@ -45,9 +45,9 @@ def measured(content: Content) -> Measured:
             facts.append((name, values[0]))
         elif len(values) > 1 and name not in _WARNED:
             between.append((name, tuple(values) if len(values) <= _MOST_VALUES else ()))
-    order = {name: place for place, name in enumerate(("benchmark", "content", "pairs", *_FACTS[1:], *_DERIVED))}
+    order = ["benchmark", *_DERIVED[:2], *_FACTS[1:4], *_DERIVED[2:], *_FACTS[4:]]
     return Measured(
-        facts=tuple(sorted(facts, key=lambda fact: order[fact[0]])),
+        facts=tuple(sorted(facts, key=lambda fact: order.index(fact[0]))),
         between=tuple(between),
         departs=tuple(dict.fromkeys(line for one in told for line in _departs(one.run, one.summary))),
         warnings=tuple(tuple(_warnings(one.run)) for one in told),
@@ -127,9 +127,20 @@ def leader(content: Content) -> tuple[str, str] | None:
     return name, f"has the highest {by}; {ahead}."
 
 
+def judged_alike(content: Content) -> list[str]:
+    """Of several runs, what is said of the judge on all of them in the same words; empty for one."""
+    lines = [text.judged(told.health, told.run, content.several) for told in content.runs]
+    return [line for line in lines[0] if all(line in others for others in lines)] if content.several else []
+
+
 def failed_calls(content: Content) -> list[tuple[str, str, list[tuple[int, int]]]]:
-    """Call, kind and, by run, how many of the call's replies failed so; calls and kinds that never failed left out."""
+    """Call, kind and, by run, how many of the call's replies failed so; calls and kinds that never failed left out.
+
+    Empty where no rubric has several calls: the pairs' failures then say the same.
+    """
     summaries = content.summaries
+    if all(len(summary.num_replies) < 2 for summary in summaries):
+        return []
     found = dict.fromkeys(
         (call, kind) for summary in summaries for call, kinds in summary.failures.items() for kind in kinds
     )

@@ -228,9 +228,10 @@ function editFigure(pair, run, place, full) {
   const score = isNumber(value)
     ? make("span", { class: "score" }, two(value))
     : make("span", { class: `status${status.failed ? "" : " waiting"}` }, status.name);
-  const small = measures.flatMap((measure, index) =>
-    index !== shownMeasure() && isNumber(edit.v[index]) && measure.shown ? [`${measure.label} ${two(edit.v[index])}`] : [],
-  );
+  const small = measures.flatMap((measure, index) => {
+    const found = full ? edit.v[index] : number(pair, run, index);
+    return index !== shownMeasure() && isNumber(found) && measure.shown ? [`${measure.label} ${two(found)}`] : [];
+  });
   const tries = !full && pair.edits[run].length > 1 ? [`mean of ${pair.edits[run].length} tries`] : [];
   const notes = (edit.f ?? []).map((flag) => make("span", { class: "flag" }, flags[flag]));
   const more = [...tries, ...(full ? small : small.slice(0, 4))];
@@ -261,7 +262,7 @@ function referenceFigure(pair, label, picture) {
     "figure",
     { class: "reference" },
     frame(picture, `${label} of ${pair.id}`, "not here", true),
-    make("figcaption", {}, make("span", { class: "label" }, make("bdi", {}, label), " (the judge's)")),
+    make("figcaption", {}, make("span", { class: "label" }, make("bdi", {}, label), ", for the judge")),
   );
 }
 
@@ -285,7 +286,8 @@ function drawCard(pair) {
     { class: "card", id: pair.anchor, style: first ? `--ratio:${first[1]}/${first[2]}` : null },
     make(
       "a",
-      { class: "figures", href: `#${encodeURIComponent(pair.anchor)}`, "aria-label": `Open pair ${pair.id}`, style: `--n:${shownFigures.length}` },
+      { class: "figures", href: linkTo(pair), style: `--n:${shownFigures.length}` },
+      make("span", { class: "unseen" }, `Open pair ${pair.id}:`),
       ...shownFigures,
     ),
     make(

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from editbench.records import Answer, Edit, Pair, Score
 from editbench.report import text
 from editbench.report.content import Content
-from editbench.report.measured import failed_calls, leader, measured, title
+from editbench.report.measured import failed_calls, judged_alike, leader, measured, title
 from editbench.report.pictures import Picture, Pictures
 from editbench.report.plots import COLORS
 from editbench.report.results import FORMS, tables
@@ -33,6 +33,8 @@ _MOST_CHOSEN = 6
 """Runs whose pictures the page opens with; of more the best, and others are a click away."""
 _MOST_PILLS = 8
 """Categories that stand beside each other as buttons; more are a menu."""
+_ELSEWHERE = "not in this run"
+"""In place of a status: the pair is another run's only."""
 _MOST_WRITTEN = 20_000
 """Characters of one reply that the page holds; scores/ has it whole."""
 
@@ -141,7 +143,7 @@ class _Pairs:
         if len(self.measures) == 2:
             self.measures = ["value"]  # a rubric of one dimension: its reading is the value
         used = {status for run in self._runs for key in content.shown for status in _statuses(run, key)}
-        self.statuses = [kind for kind in (SCORED, *FAILED, *WAITING) if kind in used]
+        self.statuses = [kind for kind in (SCORED, *FAILED, *WAITING, _ELSEWHERE) if kind in used]
         self.flags = sorted({flag for run in self._runs for key in content.shown for flag in _flags_of(run, key)})
         failed = Counter(
             f"{answer.call}: {answer.failure}"
@@ -157,9 +159,7 @@ class _Pairs:
         """All but the judge's replies."""
         return {
             "runs": [{"name": text.visible(run.name), "color": color_of(i)} for i, run in enumerate(self._runs)],
-            "measures": [
-                {"label": text.visible(text.label(name)), "shown": name != "value"} for name in self.measures
-            ],
+            "measures": [{"label": text.visible(text.label(name)), "shown": name != "value"} for name in self.measures],
             "statuses": [{"name": name, "failed": name in FAILED} for name in self.statuses],
             "flags": [text.visible(flag) for flag in self.flags],
             "failedCalls": [text.visible(name) for name in self.failed_calls],
@@ -171,10 +171,7 @@ class _Pairs:
     def replies(self) -> list[list[list[list[dict[str, Any]]]]]:
         """By pair, run and try: the judge's answers, a call and repeat each."""
         return [
-            [
-                [_answers(run.scores.get((key, number))) for number in range(_num_tries(run, key))]
-                for run in self._runs
-            ]
+            [[_answers(run.scores.get((key, number))) for number in range(_num_tries(run, key))] for run in self._runs]
             for key in self._content.shown
         ]
 
@@ -218,8 +215,8 @@ class _Pairs:
 
     def _edits(self, run: RunRecords, key: str) -> list[dict[str, Any]]:
         end = run.outcomes.get(key)
-        if end is None:  # a pair of another run only
-            return [{"s": self._status("pending"), "v": []}] if "pending" in self.statuses else [{"s": 0, "v": []}]
+        if end is None:
+            return [{"s": self._status(_ELSEWHERE), "v": []}]
         tries = end.tries or (end,)
         return [
             self._edit(one, run.edits.get((key, number)), run.scores.get((key, number)), run)
@@ -256,7 +253,7 @@ def _known(**fields: Any) -> dict[str, Any]:
 
 def _statuses(run: RunRecords, key: str) -> Iterable[str]:
     end = run.outcomes.get(key)
-    return ["pending"] if end is None else [one.status for one in end.tries or (end,)]
+    return [_ELSEWHERE] if end is None else [one.status for one in end.tries or (end,)]
 
 
 def _num_tries(run: RunRecords, key: str) -> int:
@@ -384,8 +381,20 @@ def _environment() -> jinja2.Environment:
     shared |= {"CONTROL_NAMES": text.CONTROL_NAMES, "CONTROL_DIFFERENCES": text.CONTROL_DIFFERENCES, "quote": quote}
     functions = (
         *(text.number, text.seconds, text.interval, text.between, text.of, text.not_scored, text.signed, text.p_value),
-        *(text.low, text.judged, text.steps, text.listed),
-        *(failed_calls, measured, _leader, _judges_agree, anchor, _verdict, _breaking, _place, _percent, _reach),
+        *(text.low, text.judged, text.steps, text.listed, text.label),
+        *(
+            failed_calls,
+            judged_alike,
+            measured,
+            _leader,
+            _judges_agree,
+            anchor,
+            _verdict,
+            _breaking,
+            _place,
+            _percent,
+            _reach,
+        ),
     )
     shared |= {function.__name__.lstrip("_"): function for function in functions}
     return environment

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from editbench.report import text
 from editbench.report.content import Content
 from editbench.report.versus import turned
-from editbench.stats.comparison import Comparison, Difference
+from editbench.stats.comparison import Difference
 from editbench.stats.outcomes import RunRecords
 from editbench.stats.summary import Mean, Summary
 

@@ -4,7 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from editbench.report import text
@@ -160,7 +160,7 @@ def _table(content: Content, view: View, inner: Sequence[tuple[str, str]], headl
     for place, column in enumerate(columns):
         best = _best(content, view, column, [row[place] for row in rows])
         if best is not None and (cell := rows[best][place]) is not None:
-            rows[best][place] = _marked(cell)
+            rows[best][place] = replace(cell, is_best=True)
     return Table(
         view=view,
         names=tuple(summary.name for summary in content.summaries),
@@ -207,12 +207,6 @@ def _of_mean(mean: Mean, scale: tuple[float, float] | None) -> Cell:
     )
 
 
-def _marked(cell: Cell) -> Cell:
-    from dataclasses import replace
-
-    return replace(cell, is_best=True)
-
-
 def _best(content: Content, view: View, column: Column, cells: Sequence[Cell | None]) -> int | None:
     """The run with the highest value, when the comparison shows it ahead of each other run that has one."""
     values = {place: cell.value for place, cell in enumerate(cells) if cell is not None and cell.value is not None}
@@ -245,9 +239,10 @@ def _difference(entry: Comparison, view: View, column: Column) -> Difference | N
 
 
 def to_latex(table: Table) -> Form:
-    """For a paper: booktabs, `\\usepackage{booktabs}`; the best bold where the comparison shows it."""
+    """For a paper that uses the package booktabs; the best bold where the comparison shows it."""
     lead, rest = table.num_leading, len(table.columns) - table.num_leading
-    lines = [rf"\begin{{tabular}}{{l{'r' * lead}{'@{\\quad}' if lead and rest else ''}{'r' * rest}}}", r"\toprule"]
+    gap = r"@{\quad}" if lead and rest else ""
+    lines = [rf"\begin{{tabular}}{{l{'r' * lead}{gap}{'r' * rest}}}", r"\toprule"]
     if table.groups:
         cells, rules, at = [""], [], 2
         for name, num in table.groups:
@@ -265,7 +260,8 @@ def to_latex(table: Table) -> Form:
         return value if found.is_whole else rf"{value} {{\scriptsize({found.num_scored}/{found.num_pairs})}}"
 
     rows = [
-        " & ".join([latex(name), *map(cell, row)]) + " \\\\\n" for name, row in zip(table.names, table.rows, strict=True)
+        " & ".join([latex(name), *map(cell, row)]) + " \\\\\n"
+        for name, row in zip(table.names, table.rows, strict=True)
     ]
     return Form(head="\n".join(lines), rows=tuple(rows), foot="\\bottomrule\n\\end{tabular}\n")
 

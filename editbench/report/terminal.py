@@ -1,5 +1,6 @@
 """The table that ends a run in the terminal, within 80 columns."""
 
+import re
 from collections.abc import Iterator
 
 from rich import box
@@ -34,12 +35,16 @@ def render_table(content: Content) -> RenderableType:
             shown[1].extend(table.rows[0][table.num_leading :])
         parts: list[RenderableType] = [_one(content.summaries[0], *shown)]
     else:
-        parts = [block for place, table in enumerate(views) for block in _blocks(table, skip_lead=place > 0)]
+        parts = [part for place, table in enumerate(views) for part in (*_blocks(table, skip_lead=place > 0), Text())]
     states = [
         f"{text.one_line(summary.name, 60)}: {state}"
         for summary in content.summaries
         if (state := text.no_score(summary) or (None if summary.complete else summary.state)) is not None
     ]
+    if content.several:
+        parts.append(
+            Text("In brackets: scored pairs, where not all are. *: shown to be ahead of every other run.", style="dim")
+        )
     if states:
         parts.append(Text("\n".join(states), style="yellow"))
     return Group(*parts)
@@ -48,12 +53,12 @@ def render_table(content: Content) -> RenderableType:
 def _one(summary: Summary, columns: list[Column], cells: list[Cell | None]) -> RichTable:
     table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, width=WIDTH)
     # Text, not str: rich reads [red] in a string as markup
-    table.add_column(Text(text.one_line(summary.name, 60)), ratio=4, overflow="fold")
+    table.add_column(Text(text.one_line(summary.name, 60)), max_width=26, overflow="fold")
     table.add_column("mean", justify="right", no_wrap=True)
     table.add_column("scored", justify="right", no_wrap=True)
     table.add_column("95 % interval", justify="right", no_wrap=True)
     table.add_column("failed\nlowest", justify="right", no_wrap=True)
-    table.add_column("without a score", ratio=3, overflow="fold")
+    table.add_column("without a score", ratio=1, overflow="fold")
     group = ""
     for column, cell in zip(columns, cells, strict=True):
         if cell is None:
@@ -86,25 +91,38 @@ def _blocks(table: Table, *, skip_lead: bool) -> Iterator[RichTable]:
 
 
 def _width(table: Table, place: int) -> int:
-    cells = [len(_value(row[place])) for row in table.rows]
-    return max(*cells, min(_LABEL, _longest_word(table.columns[place].label)))
+    cells = [len(line) for row in table.rows for line in _value(row[place]).split("\n")]
+    words = [cell_len(word) for word in _words(table.columns[place].label)]
+    return max(*cells, min(_LABEL, max(words, default=1)))
 
 
-def _longest_word(label: str) -> int:
-    return max((cell_len(word) for word in _broken(label).split()), default=1)
+def _words(label: str) -> list[str]:
+    """The parts of a heading, between which it may be broken."""
+    return re.findall(r"[^\s_\-/]*[_\-/]|[^\s_\-/]+", text.one_line(label))
 
 
-def _broken(label: str) -> str:
-    """A heading that may be broken where its words end."""
-    return text.one_line(label).replace("_", "_ ").replace("-", "- ")
+def _heading(label: str, width: int) -> Text:
+    """A heading in lines that fit, broken where its words end."""
+    lines = [""]
+    line = text.one_line(label)
+    for word in _words(label):
+        space = " " if lines[-1] and line.lstrip(" ") != line else ""
+        line = line.lstrip(" ").removeprefix(word)
+        if cell_len(lines[-1] + space + word) <= width:
+            lines[-1] += space + word
+        else:
+            lines.append(word)
+    return Text("\n".join(filter(None, lines)), overflow="fold")
 
 
 def _block(table: Table, places: list[int], name: int) -> RichTable:
-    shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 1))
+    # each column then takes its width, one of padding and one for the line that is not drawn
+    shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 0, 0, 1))
     shown.add_column("", width=name, overflow="fold")
     for place in places:
-        heading = Text(_broken(table.columns[place].label).strip(), overflow="fold")
-        shown.add_column(heading, justify="right", width=_width(table, place), overflow="fold", vertical="bottom")
+        width = _width(table, place)
+        heading = _heading(table.columns[place].label, width)
+        shown.add_column(heading, justify="right", width=width, overflow="fold")
     for run, row in zip(table.names, table.rows, strict=True):
         cells = [Text(_value(row[place]), style="bold" if _is_best(row[place]) else "") for place in places]
         shown.add_row(Text(text.one_line(run, 60)), *cells)
@@ -116,8 +134,8 @@ def _is_best(cell: Cell | None) -> bool:
 
 
 def _value(cell: Cell | None) -> str:
-    """The number; on a line of its own what it is over, where that is not all."""
+    """The number, a star before it where it is best; below it what it is over, where that is not all."""
     if cell is None or cell.value is None:
         return "–"
     best = "*" if cell.is_best else ""
-    return f"{best}{text.number(cell.value)}" + ("" if cell.is_whole else f" ({cell.num_scored})")
+    return f"{best}{text.number(cell.value)}" + ("" if cell.is_whole else f"\n({cell.num_scored})")

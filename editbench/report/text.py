@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 
 from editbench.stats.comparison import Comparison, Difference
 from editbench.stats.correlation import TwoJudges
@@ -196,9 +197,16 @@ CONTROL_DIFFERENCES: Mapping[ControlKind, str] = {
 }
 
 
-def judged(health: Health, run: RunRecords) -> list[str]:
-    """A run's judge in sentences: first what the controls say, then how steady and how fine its scores are."""
-    lines = findings(health, run.root)
+def judged(health: Health, run: RunRecords, several: bool = False) -> list[str]:
+    """A run's judge in sentences: first what the controls say, then how steady and how fine its scores are.
+
+    Args:
+        health: of the judge on this run.
+        run: which.
+        several: whether other runs stand beside it, so that what holds for all is said in the same words.
+    """
+    # "RUN" for the folder: the same sentence for each run, which is then said once
+    lines = findings(health, Path("RUN") if several else run.root)
     if not health.num_asked:
         return lines
     readable = percent(health.num_readable, health.num_asked)
@@ -218,8 +226,8 @@ def judged(health: Health, run: RunRecords) -> list[str]:
         )
         if repeats.num_short or repeats.num_below_quorum:
             lines.append(
-                f"Of {numbered(repeats.num_pairs, 'edit')} asked several times, {repeats.num_short} have a value though "
-                f"some repeats failed, and {repeats.num_below_quorum} have none since more than half failed."
+                f"Of {numbered(repeats.num_pairs, 'edit')} asked several times, {repeats.num_short} have a value though"
+                f" some repeats failed, and {repeats.num_below_quorum} have none since more than half failed."
             )
     else:
         lines.append(
