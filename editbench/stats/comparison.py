@@ -14,7 +14,7 @@ from editbench.records import Pair
 from editbench.rubrics.headlines import ITEM_MEAN, Headline, compute, select
 from editbench.rubrics.rubric import Rubric, Shown
 from editbench.stats.headlines import Rows, Table, plain_table, tabulate
-from editbench.stats.intervals import ALL_EQUAL, MIN_GROUPS, TOO_FEW, Interval, standard_error, table_interval
+from editbench.stats.intervals import Interval, degrees_of_freedom, standard_error, table_interval
 from editbench.stats.outcomes import WAITING, RunRecords
 
 ALPHA = 0.05
@@ -220,9 +220,7 @@ def difference(table: Table | None, steps: Sequence[float], *, num_tests: int = 
         num_tests: how many tests the family has that this is one of.
     """
     rounded = [round(step, TIE_DIGITS) for step in steps]
-    few = table is None or table.num_sources < MIN_GROUPS
-    flat = table is not None and bool(np.ptp(table.numbers) == 0)
-    interval = None if table is None or few or flat else table_interval(table)
+    interval, note = table_interval(table)
     p_value, smallest_p = (None, None) if table is None else _sign_test(table, num_tests)
     reachable = smallest_p is not None and smallest_p * num_tests <= ALPHA
     return Difference(
@@ -232,7 +230,7 @@ def difference(table: Table | None, steps: Sequence[float], *, num_tests: int = 
         num_ties=sum(step == 0 for step in rounded),
         num_losses=sum(step < 0 for step in rounded),
         interval=interval,
-        interval_note=None if interval else TOO_FEW if few else ALL_EQUAL,
+        interval_note=note,
         p_value=p_value,
         smallest_p=smallest_p,
         num_tests=num_tests,
@@ -272,7 +270,7 @@ def _detectable(table: Table, num_tests: int) -> float | None:
     from scipy import stats  # half a second to import
 
     error = standard_error(table)
-    freedom = table.num_sources - table.sizes.shape[1]
+    freedom, _ = degrees_of_freedom(table)
     # no error at all: equal differences say nothing of how they would vary
     if not error or freedom < 1:
         return None
