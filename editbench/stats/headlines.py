@@ -75,7 +75,7 @@ class Table:
         found, means, sizes, share = self._value(draws)
         scale = np.divide(share, sizes, out=np.zeros(sizes.shape, sizes.dtype), where=sizes > 0) * self.spread_factor
         residuals = scale @ self.sums.T.astype(sizes.dtype) - (scale * means) @ self.sizes.T.astype(sizes.dtype)
-        return found, self.factor**2 * (draws * residuals**2).sum(axis=1)
+        return found, self.factor**2 * np.einsum("ij,ij,ij->i", draws, residuals, residuals)
 
     @property
     def spread_factor(self) -> np.ndarray:
@@ -85,6 +85,8 @@ class Table:
 
     def _value(self, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Of each draw the headline, and by cell the mean, the number of rows and the weight in the headline."""
+        if draws.dtype.kind != "f":
+            draws = draws.astype(float)
         kind = draws.dtype
         sizes = draws @ self.sizes.astype(kind)
         present = sizes > 0
