@@ -4,6 +4,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from editbench.run.run_dir import Identity, RunDir
 from editbench.stages.controls import FOLDER
 from editbench.stages.protocol import questions, recorded_rubric, score_key
 from editbench.stats.judge_health import control_id, made_of
-from editbench.stats.outcomes import RunRecords, group_of, numbered
+from editbench.stats.outcomes import RunRecords, first_edited, group_of, numbered
 
 _NUM_READERS = 8
 
@@ -106,6 +107,8 @@ def _scored(records: RunRecords, run: RunDir, name: str, given: Rubric | None) -
 def _with_rubric(records: RunRecords, how: Mapping[str, Any], given: Rubric | None) -> RunRecords:
     """The records with the rubric of their scores, and pairs named as it names their categories."""
     try:
+        if not isinstance(how.get("rubric"), Mapping):
+            raise UsageError("it is not recorded which rubric it was")
         rubric = recorded_rubric(how, given or FiveAspects())
     except UsageError as error:
         note = f"The stored numbers are shown, not derived again from the replies: {error}."
@@ -136,11 +139,11 @@ def _sound_pairs(run: RunDir) -> list[Pair]:
 
 def _sound_edits(run: RunDir, pairs: Sequence[Pair]) -> tuple[dict[Identity, Edit], tuple[str, ...]]:
     """The edits of the pairs as they stand whose images are as recorded, and a sentence on those that are not."""
-    recorded = {name for name in run.latest(Edit, "edit", run.manifest)}
+    recorded = set(run.latest(Edit, "edit", run.manifest))
     edits = run.edits(pairs)
     with ThreadPoolExecutor(_NUM_READERS) as readers:
-        sound = readers.map(lambda edit: edit.image is None or run.has_image(edit), edits.values())
-        stand = dict(zip(edits, sound, strict=True))
+        sound = readers.map(run.has_image, edits.values())
+        stand = {name: edits[name].image is None or found for name, found in zip(edits, sound, strict=True)}
     known = {pair.pair_id for pair in pairs}
     num_other = sum(name not in edits and name[0] in known for name in recorded)
     num_gone = sum(not sound for sound in stand.values())
@@ -210,7 +213,7 @@ def _with_controls(records: RunRecords, run: RunDir, name: str, how: Mapping[str
 
     def stands(pair: Pair) -> bool:
         base, then = made_of(pair), again[made_of(pair)]
-        now = records.edits.get((base, 0))
+        now = records.edits.get((base, first_edited(records, base)))
         same = base in own and _asked(own[base]) == _asked(pair)
         return same and then is not None and now is not None and then.sha256 == now.sha256
 
@@ -266,7 +269,7 @@ def _mapping(run: RunDir, name: str) -> dict[str, Any]:
     return found
 
 
-def _below(run: RunDir, path: Any) -> str:
+def _below(run: RunDir, path: Path) -> str:
     return path.relative_to(run.root).as_posix()
 
 
