@@ -11,10 +11,10 @@ from editbench.editors import Unchanged
 from editbench.errors import UsageError
 from editbench.judges import Judge, Reply
 from editbench.process.world import World
-from editbench.records import Pair
+from editbench.records import Edit, Pair
 from editbench.rubrics import Brief
 from editbench.run.durable import read_records, write_records
-from editbench.run.run_dir import RunDir
+from editbench.run.run_dir import RunDir, sha256
 from editbench.stages.edit import edit
 from editbench.stages.run_records import read_run
 from editbench.stages.score import score
@@ -32,7 +32,7 @@ class Says(Judge):
         return [Reply(text=self.answer) for _ in messages]
 
 
-@dataclass(kw_only=True, frozen=True)
+@dataclass(kw_only=True)
 class Foreign(Brief):
     """A rubric of somebody else's module, whose formula halves."""
 
@@ -58,7 +58,8 @@ def test_a_run_is_read_whole_with_its_rubric(scored):
     found = the_run(scored)
     summary = summarize(found)
     assert (summary.overall.mean, summary.overall.num_scored, summary.overall.num_pairs) == (5.0, 12, 12)
-    assert (found.rubric, found.scale, summary.remarks) == (Brief(), (0.0, 10.0), ())
+    assert (found.rubric, found.scale, found.notes) == (Brief(), (0.0, 10.0), ())
+    assert summary.remarks == ("environmental, social, referential have no pair.",)
     assert set(found.dimensions) == {"score"}
     assert found.sources["dot00"] == ("sources/dot00.png",)
 
@@ -115,18 +116,30 @@ def test_a_rubric_from_outside_is_not_imported_unless_the_user_names_it(scored):
     assert (derived.rubric, derived.outcomes["dot00"].value) == (Foreign(), 2.5)
 
 
-def test_controls_of_earlier_pictures_are_not_held_against_new_edits(scored):
-    score(replace(scored, controls=4), World())
-    found = the_run(scored)
-    assert (examine(found).num_sampled, found.notes) == (4, ())
-    made_of = {pair.pair_id.rpartition(" (")[0] for pair in found.controls.pairs}
-    name = sorted(made_of)[0]
-    change(scored, name, instruction="Turn it the other way.")
-    edit(replace(scored, accept_changes=True), World())  # the demo's file still says the old one
-    change(scored, name, instruction="Turn it the other way.")
-    found = the_run(scored)
-    assert examine(found).num_sampled == 3
-    assert any(note.startswith("Controls of 1 pair are of earlier pictures") for note in found.notes)
+def test_controls_of_earlier_pictures_are_not_held_against_new_edits(photos_json, tmp_path):
+    config = Config(
+        benchmark=photos_json, run_dir=(tmp_path / "run",), editor=Unchanged(), judge=Says(), rubric=Brief()
+    )
+    edit(config, World())
+    score(replace(config, controls=3), World())
+    found = the_run(config)
+    assert (examine(found).num_sampled, found.notes) == (3, ())
+    name = min(pair.pair_id.rpartition(" (")[0] for pair in found.controls.pairs)
+    run = RunDir(config.the_run)
+    new = run.image("another")
+    new.write_bytes(run.source(name).read_bytes() + b"0")
+    edits = [
+        msgspec.structs.replace(one, sha256=sha256(new.read_bytes()), image="images/another.png")
+        if one.pair_id == name
+        else one
+        for one in read_records(run.manifest, Edit)
+    ]
+    write_records(run.manifest, edits)
+    found = the_run(config)
+    assert examine(found).num_sampled == 2
+    assert found.notes[-1] == (
+        "Controls of 1 pair are of earlier pictures and not used; score.py --controls 3 makes them again."
+    )
 
 
 def test_several_score_files_are_several_records_of_one_run(scored):
