@@ -119,6 +119,8 @@ class Config:
         if isinstance(self.editor, Saved) and not (self.editor.template or self.editor.table) and self.rubric.layout:
             # pictures that others made lie where the benchmark's own scripts look for them
             object.__setattr__(self, "editor", dataclasses.replace(self.editor, template=self.rubric.layout["edit"]))
+        if isinstance(self.editor, Saved):
+            self.editor.category = self.rubric.category
         for plugin in (self.editor, self.judge, self.rubric):
             if secret := list(secret_settings(settings(plugin)["init_args"])):
                 raise UsageError(

@@ -1,11 +1,12 @@
 """Editors that make nothing of their own: the no-edit control, and images made elsewhere."""
 
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from msgspec.structs import replace
 from PIL.Image import Image
 
 from editbench.benchmark.defects import Defects, Fields
@@ -43,6 +44,8 @@ class Saved(Editor):
     """A CSV, JSON or JSONL file with the columns `pair_id` and `path` (below the folder), in place of a template."""
 
     max_sources: ClassVar[int | None] = None
+    category: Callable[[str], str] = field(default=str, init=False, repr=False, compare=False)
+    """The name that the template's `{category}` gives a benchmark's category; the rubric's, by the configuration."""
     _paths: dict[str, str] | None = field(default=None, init=False, repr=False)
     _listed: dict[Path, dict[str, Path]] = field(default_factory=dict[Path, dict[str, Path]], init=False, repr=False)
 
@@ -117,7 +120,7 @@ class Saved(Editor):
             return self._paths[pair.pair_id]
         if self.template is None:
             return f"{file_stem(pair.pair_id)}.png"
-        return fill(self.template, pair)
+        return fill(self.template, replace(pair, category=self.category(pair.category)))
 
     def _find(self, path: str) -> Path | None:
         """The file at this path below the folder, in any case of its ending or with the ending of another format."""
