@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from editbench.benchmark import Data
-from editbench.editors import Editor, QwenImageEdit
+from editbench.editors import Editor, QwenImageEdit, Saved
 from editbench.errors import UsageError
 from editbench.judges import Judge, QwenVL
 from editbench.models.checkpoints import locate
@@ -93,7 +93,7 @@ class Config:
     this process works alone. Changes neither."""
 
     def __post_init__(self) -> None:
-        """Refuse what can't be meant.
+        """Refuse what can't be meant. `Saved` without template or table gets the template of the rubric's benchmark.
 
         Raises:
             UsageError: a number out of range, or a key among the settings.
@@ -122,6 +122,11 @@ class Config:
             raise UsageError(f"--export {self.export}: pyarrow is missing: pip install -e '.[parquet]'; or give a .csv")
         if self.expected and self.repeats > 1:
             raise UsageError("--expected and --repeats: an expected score has no draws to repeat")
+        if isinstance(self.editor, Saved) and not (self.editor.template or self.editor.table) and self.rubric.layout:
+            # pictures that others made lie where the benchmark's own scripts look for them
+            object.__setattr__(self, "editor", dataclasses.replace(self.editor, template=self.rubric.layout["edit"]))
+        if isinstance(self.editor, Saved):
+            self.editor.category = self.rubric.category
         for plugin in (self.editor, self.judge, self.rubric):
             if secret := list(secret_settings(settings(plugin)["init_args"])):
                 raise UsageError(

@@ -40,6 +40,29 @@ def write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
+def gedit(root: Path, categories: list[str]) -> tuple[Path, Path]:
+    """GEdit-Bench as parquet: one item a category in both languages under the same key, and its repository."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    rows: list[dict[str, object]] = []
+    for number, category in enumerate(categories):
+        name = picture(root / "drawn" / f"{number}.png", number)
+        image = {"bytes": (root / "drawn" / name).read_bytes(), "path": name}
+        for language, instruction in (("en", f"Do {number}."), ("cn", f"做{number}。")):
+            row = {"task_type": category, "key": f"k{number}", "instruction": instruction}
+            row |= {"instruction_language": language, "input_image": image, "input_image_raw": image}
+            rows.append(row | {"Intersection_exist": number % 2 == 0})
+    (root / "GEdit-Bench/data").mkdir(parents=True)
+    parquet.write_table(pa.Table.from_pylist(rows), root / "GEdit-Bench/data/train-00000-of-00001.parquet")
+    names = ("_context_no_delimit", "_prompts_0shot_two_image_edit_rule", "_prompts_0shot_rule_PQ")
+    texts = (
+        "".join(f'{name} = "{name}"\n' for name in names) + '_prompts_0shot_tie_rule_SC = "Was <instruction> done?"\n'
+    )
+    write(root / "Step1X-Edit/GEdit-Bench/viescore/vie_prompts.py", texts)
+    return root / "GEdit-Bench", root / "Step1X-Edit"
+
+
 def imgedit(root: Path, categories: list[str]) -> tuple[Path, Path]:
     """ImgEdit's `Benchmark` with two pairs a category, keys from 22, and its repository."""
     rows: dict[str, dict[str, str]] = {}

@@ -1,4 +1,4 @@
-from dataclasses import replace
+import dataclasses
 from pathlib import Path
 
 import msgspec
@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
-from editbench.stats.comparison import Difference, compare, holm, mean_difference, unlike
-from tests.test_summary import a_run
+from editbench.records import Picture
+from editbench.rubrics.headlines import Headline, Level
+from editbench.stats.comparison import Difference, compare, corrected, holm, mean_difference, unlike
+from tests.test_summary import OneNumber, a_run, answer, score
 
 NAMES = [str(i) for i in range(10)]
 
@@ -29,7 +32,7 @@ def test_a_worked_difference():
     # s² = (sum of squares 22 - 10 × 1²) / 9 = 4 / 3; standard error √(4 / 3 / 10) = 0.36515;
     # t(9): 2.26216 + 0.88340 = 3.14556
     assert found.minimum_detectable_difference == pytest.approx(0.36515 * 3.14556, abs=1e-4)
-    assert 0 < found.interval.low < 1 < found.interval.high < 2
+    assert found.interval_note == "too few"
 
 
 def test_copies_of_a_source_are_no_further_evidence():
@@ -81,8 +84,81 @@ def test_a_run_can_not_win_by_failing():
     assert found.winner is None
 
 
+def weighed_otherwise():
+    """`a` leads by 1 in four categories of 9 pairs, `b` by 1 in one of 80, give or take."""
+    categories = ["big"] * 80 + [name for name in ("c", "d", "e", "f") for _ in range(9)]
+    steps = [(1 if name == "big" else -1) + ((i % 3) - 1) / 2 for i, name in enumerate(categories)]
+    first = named("a", [5.0] * 116, categories=categories)
+    return first, named("b", [5 + step for step in steps], categories=categories)
+
+
+def test_the_verdict_is_of_the_headline_and_there_is_none_where_the_means_disagree():
+    (found,) = compare(weighed_otherwise())
+    by_category, by_item = found.deciding, found.overall
+    assert found.decides == "category_mean"
+    assert (by_category.shown, by_item.shown) == (True, True)
+    assert by_category.mean == pytest.approx((1 - 4 * 1) / 5, abs=0.02)
+    assert by_item.mean == pytest.approx((80 - 36) / 116, abs=0.02)
+    assert found.winner is None
+    assert found.why_no_winner.startswith("No winner: by category_mean a is ahead, by the item mean b")
+    # the variance of a category mean is that of each category's mean, s² / n, over 5², added up
+    first, second = weighed_otherwise()
+    by_name = {}
+    for pair in first.pairs:
+        step = second.outcomes[pair.pair_id].value - first.outcomes[pair.pair_id].value
+        by_name.setdefault(pair.category, []).append(step)
+    variances = [np.var(of_it, ddof=1) / len(of_it) / 25 for of_it in by_name.values()]
+    freedom = sum(variances) ** 2 / sum(
+        variance**2 / (len(of_it) - 1) for variance, of_it in zip(variances, by_name.values(), strict=True)
+    )
+    t = stats.t.ppf([0.975, 0.8], freedom).sum()
+    assert by_category.minimum_detectable_difference == pytest.approx(t * sum(variances) ** 0.5)
+
+
+def test_a_headline_on_a_scale_of_its_own_is_compared_on_it():
+    class Points(OneNumber):
+        @property
+        def headlines(self):
+            return (Headline(name="points", scale=(0, 100), levels=(Level(by="category", digits=1),), factor=10),)
+
+    values = [4, 5, 6, 7] * 6
+    categories = ["a", "b"] * 12
+    (found,) = compare(
+        [
+            named("x", values, categories=categories, rubric=Points()),
+            named("y", [v + 1.23 for v in values], categories=categories, rubric=Points()),
+        ]
+    )
+    assert found.decides == "points"
+    assert found.deciding.mean == pytest.approx(12.3)  # not rounded: a difference of rounded means would be 12
+    assert found.overall.mean == pytest.approx(1.23)
+    assert found.mean_failures_as_low == pytest.approx(12.3)
+
+
+def test_eleven_runs_can_show_a_difference_of_a_category():
+    draw = np.random.default_rng(0)
+    categories = [name for name in "abcde" for _ in range(8)]
+    runs = [named(f"r{i}", i * 0.8 + draw.normal(1, 0.3, 40).clip(0), categories=categories) for i in range(11)]
+    found = compare(runs)
+    assert len(found) == 55
+    for entry in found:
+        assert entry.deciding.num_tests == 55
+        assert entry.deciding.smallest_p * 55 <= 0.05 / 20
+        assert all(one.num_tests == 5 and one.can_be_shown for one in entry.categories.values())
+    assert all(one.shown for one in found[1].categories.values())  # 1.6 apart, 8 sources each: 2 / 2**8 × 5 = 0.039
+    assert {one.smallest_p for one in found[1].categories.values()} == {2 / 2**8}
+
+
+def test_an_interval_that_excludes_zero_where_the_test_does_not_show_it_is_known():
+    steps = [0.5 + (i % 5 - 2) * 0.55 for i in range(20)]  # mean 0.5, p about 0.01: enough alone, not in a family of 10
+    alone = mean_difference([0.0] * 20, steps, [str(i) for i in range(20)])
+    assert corrected([alone])[0].shown
+    in_family = corrected([alone] + [dataclasses.replace(alone, p_value=0.9)] * 9)[0]
+    assert (in_family.shown, in_family.interval_alone) == (False, True)
+
+
 def test_differences_that_are_all_equal_claim_no_certainty():
-    found = mean_difference([1.0] * 10, [9.0] * 10, NAMES)
+    found = mean_difference([1.0] * 20, [9.0] * 20, [str(i) for i in range(20)])
     assert (found.interval, found.interval_note, found.minimum_detectable_difference) == (None, "all are equal", None)
 
 
@@ -104,10 +180,34 @@ def test_pairs_that_were_asked_otherwise_are_in_no_number():
     other = tuple(
         msgspec.structs.replace(pair, instruction="another") if i == 0 else pair for i, pair in enumerate(second.pairs)
     )
-    (found,) = compare([first, replace(second, pairs=other)])
+    (found,) = compare([first, dataclasses.replace(second, pairs=other)])
     assert (found.num_asked_otherwise, found.overall.num_pairs) == (1, 8)
-    (none,) = compare([first, replace(second, pairs=())])
+    (none,) = compare([first, dataclasses.replace(second, pairs=())])
     assert (none.overall.mean, none.overall.num_pairs, none.mean_failures_as_low) == (None, 0, None)
+
+
+def test_another_rationale_or_reference_is_asked_otherwise():
+    first, second = named("a", [5.0] * 9), named("b", [7.0] * 9)
+    told = tuple(msgspec.structs.replace(pair, rationale="It must be red.") for pair in second.pairs)
+    (found,) = compare([first, dataclasses.replace(second, pairs=told)])
+    assert (found.num_asked_otherwise, found.overall.num_pairs, found.winner) == (9, 0, None)
+    right = {"reference": Picture(sha256="r")}
+    shown = tuple(msgspec.structs.replace(pair, references=right) for pair in second.pairs)
+    (found,) = compare([first, dataclasses.replace(second, pairs=shown)])
+    assert found.num_asked_otherwise == 9
+
+
+def test_benchmarks_are_compared_by_content_and_the_model_that_answered_counts():
+    first = named("a", [5.0] * 9, settings={"benchmark": "old/place.json"})
+    second = named("b", [7.0] * 9, settings={"benchmark": "new/place.json"})
+    assert unlike([first, second]) == []
+    told = tuple(msgspec.structs.replace(pair, rationale="It must be red.") for pair in second.pairs)
+    assert unlike([first, dataclasses.replace(second, pairs=told)]) == ["benchmark"]
+    assert unlike([first, dataclasses.replace(second, pairs=second.pairs[1:])]) == ["benchmark"]
+    answered = {key: score(key[0], answer("score", 7.0, model="small")) for key in second.scores}
+    other = {key: score(key[0], answer("score", 7.0, model="big")) for key in first.scores}
+    runs = [dataclasses.replace(first, scores=other), dataclasses.replace(second, scores=answered)]
+    assert unlike(runs) == ["model that answered"]
 
 
 def test_two_judges_of_one_run_are_no_two_runs():
@@ -115,7 +215,10 @@ def test_two_judges_of_one_run_are_no_two_runs():
         return named(name, [5.0] * 9, settings={"judge": judge, "rubric": "r"})
 
     a, b = judged("a", "x"), judged("b", "x")
-    again = replace(judged("a · y", "y"), root=a.root), replace(judged("b · y", "y"), root=b.root)
+    again = (
+        dataclasses.replace(judged("a · y", "y"), root=a.root),
+        dataclasses.replace(judged("b · y", "y"), root=b.root),
+    )
     assert compare([a, again[0]]) == []
     assert [(c.first, c.second) for c in compare([a, again[0], b, again[1]])] == [("a", "b"), ("a · y", "b · y")]
     assert [(c.first, c.second) for c in compare([a, again[1]])] == [("a", "b · y")]  # no other way

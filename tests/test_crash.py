@@ -19,6 +19,7 @@ from editbench.judges import Judge, Reply
 from editbench.process.world import World
 from editbench.report.content import Content
 from editbench.report.plots import Plot, draw_plots
+from editbench.rubrics import Brief
 from editbench.run.lease import Lease
 from editbench.stages.edit import edit
 from editbench.stages.report import report
@@ -43,8 +44,8 @@ class HashJudge(Judge):
 
     asked: list[str] = field(default_factory=list, init=False)
 
-    def replies(self, questions):
-        texts = ["".join(part for part in question.content if isinstance(part, str)) for question in questions]
+    def replies(self, messages):
+        texts = ["".join(part for part in message.content if isinstance(part, str)) for message in messages]
         self.asked += [f"dot{text.split('Turn dot ')[1][0]}" for text in texts]
         return [Reply(text=f"{hashlib.sha256(text.encode()).digest()[0] % 10}", truncated=False) for text in texts]
 
@@ -95,7 +96,7 @@ def quick(monkeypatch):
 def launch(benchmark: Path, run: Path) -> tuple[list[str], list[str]]:
     """What launch.sh does, with the real stages; the pairs that were edited and judged."""
     config = Config(
-        benchmark=benchmark, run_dir=(run,), editor=InvertEditor(), judge=HashJudge(), rubric="brief-1", batch_size=1
+        benchmark=benchmark, run_dir=(run,), editor=InvertEditor(), judge=HashJudge(), rubric=Brief(), batch_size=1
     )
     for stage in (edit, score, report):
         assert stage(config, World()) == 0

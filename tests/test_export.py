@@ -1,19 +1,21 @@
 """The flat tables, read back by what they are for."""
 
 import csv
+import json
 from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace as changed
 from pyarrow import parquet
 
 from editbench.config import Config
 from editbench.editors import Unchanged
 from editbench.process.world import World
-from editbench.records import Score
+from editbench.records import Answer
 from editbench.report import tell, write_export
 from editbench.stages.edit import edit
 from editbench.stages.report import report
-from tests.test_report import HOSTILE, make_run
+from tests.drawn import HOSTILE, Photos, make_photos, make_run
 
 FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1")
 
@@ -22,11 +24,13 @@ FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1")
 def run(tmp_path_factory):
     """A part of a run, with instructions that a spreadsheet would run and a reply that is no UTF-8."""
     run = make_run(tmp_path_factory.mktemp("runs") / "qwen")
-    pairs = [replace(pair, instruction=text) for pair, text in zip(run.pairs, FORMULAS, strict=False)]
-    first = run.pairs[0].pair_id
-    scores = run.scores | {
-        first: replace(run.scores[first], reply="7\ud800", replies=("7\ud800", ""), values=(7.0, None), spread=0.5)
-    }
+    pairs = [changed(pair, instruction=text) for pair, text in zip(run.pairs, FORMULAS, strict=False)]
+    first = run.pairs[0].pair_id, 0
+    answers = (
+        Answer(call="score", reply="7\ud800", readings={"score": 7.0}),
+        Answer(call="score", repeat=1, reply="", failure="empty"),
+    )
+    scores = run.scores | {first: changed(run.scores[first], value=7.0, answers=answers, spread=0.5)}
     return replace(run, pairs=(*pairs, *run.pairs[len(pairs) :]), scores=scores)
 
 
@@ -57,21 +61,26 @@ def test_values_and_failures_are_the_reports(run, tmp_path):
     assert statuses.count("pending") == overall.num_pending
     failed = table.to_pylist()[statuses.index("unreadable")]
     assert (failed["value"], failed["reason"]) == (None, "unreadable: what stood there was not one number")
-    assert failed["score_reply"].endswith(HOSTILE)
+    assert failed["reply_score"].endswith(HOSTILE)
 
 
 def test_a_column_has_its_type_also_where_no_row_has_a_value(run, tmp_path):
     write_export(tell([replace(run, edits={}, scores={})]), tmp_path / "none.parquet")
     write_export(tell([run]), tmp_path / "scores.parquet")
     schema = parquet.read_schema(tmp_path / "scores.parquet")
-    assert parquet.read_schema(tmp_path / "none.parquet") == schema
-    kinds = {name: str(schema.field(name).type) for name in ("value", "edit_width", "edit_seed", "tags", "score_reply")}
+    empty = parquet.read_schema(tmp_path / "none.parquet")
+    assert [field for field in schema if field.name != "reply_score"] == list(empty)  # no call was answered there
+    kinds = {
+        name: str(schema.field(name).type)
+        for name in ("value", "edit_width", "edit_seed", "tags", "try", "dimension_score")
+    }
     assert kinds == {
         "value": "double",
         "edit_width": "int64",
         "edit_seed": "int64",
         "tags": "string",
-        "score_reply": "string",
+        "try": "int64",
+        "dimension_score": "double",
     }
 
 
@@ -84,8 +93,26 @@ def test_a_spreadsheet_runs_nothing_of_a_csv_and_parquet_keeps_every_text(run, t
     exact = parquet.read_table(tmp_path / "scores.parquet").to_pylist()
     assert [row["instruction"] for row in exact] == [pair.instruction for pair in run.pairs]
     first = exact[0]
-    assert (first["score_reply"], first["score_replies"]) == ("7\\ud800", "7\\ud800; ")
-    assert (first["score_values"], first["score_spread"]) == ("7.0; ", 0.5)
+    assert first["reply_score"] == '["7\\ud800", ""]'
+    assert (first["dimension_score"], first["score_spread"]) == (7.0, 0.5)
+
+
+def test_dimensions_tries_and_each_call_s_reply_have_columns_of_their_own(tmp_path):
+    write_export(tell([make_photos(tmp_path / "photos", tries=2, num_sources=2)]), tmp_path / "scores.parquet")
+    rows = parquet.read_table(tmp_path / "scores.parquet").to_pylist()
+    assert [(row["pair_id"], row["try"]) for row in rows[:3]] == [
+        ("photo-0000", 0),
+        ("photo-0000", 1),
+        ("photo-0001", 0),
+    ]
+    assert len(rows) == 48
+    for row in rows:
+        found = [row[f"dimension_{name}"] for name in Photos.dimensions]
+        assert row["value"] == (None if None in found else min(found))
+        assert ("unreadable" in row["status"]) == (None in found)
+    assert rows[8]["reply_quality"] == f"7-8 {HOSTILE}"
+    assert rows[0]["reply_following"].startswith("```json")
+    assert [picture["sha256"] for picture in json.loads(rows[0]["sources"])] == ["0" * 64, f"{'0' * 63}1"]
 
 
 def test_a_report_writes_the_table_too_and_tells_two_runs_of_one_name_apart(photos_json, tmp_path):
@@ -95,12 +122,15 @@ def test_a_report_writes_the_table_too_and_tells_two_runs_of_one_name_apart(phot
     assert report(Config(run_dir=runs, out=tmp_path / "both", export=tmp_path / "pairs.csv"), World()) == 0
     rows = read_csv(tmp_path / "pairs.csv")
     assert [row["run"] for row in rows] == [str(run) for run in runs for _ in range(4)]
-    assert {(row["status"], row["edit_flags"], row["score_reply"]) for row in rows} == {("not scored", "unchanged", "")}
+    assert {(row["status"], row["edit_flags"], row["score_device"]) for row in rows} == {
+        ("not scored", "unchanged", "")
+    }
     assert f"<bdi>{runs[1]}</bdi>" in (tmp_path / "both" / "report.html").read_text()
 
 
 def test_a_number_below_zero_stays_a_number(run, tmp_path):
     name = run.pairs[0].pair_id
-    score = Score(pair_id=name, value=-2.5, key="k", edit_sha256=run.edits[name].sha256)
-    write_export(tell([replace(run, scores={name: score}, scale=(-5.0, 5.0))]), tmp_path / "scores.csv")
+    score = changed(run.scores[name, 0], value=-2.5, dimensions={"score": -2.5}, answers=())
+    kept = {"rubric": None, "stored_scale": (-5.0, 5.0)}
+    write_export(tell([replace(run, scores={(name, 0): score}, **kept)]), tmp_path / "scores.csv")
     assert read_csv(tmp_path / "scores.csv")[0]["value"] == "-2.5"

@@ -5,13 +5,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler, QwenImageEditPipeline, QwenImageTransformer2DModel
-from safetensors.torch import save_file
+from diffusers import FlowMatchEulerDiscreteScheduler, QwenImageTransformer2DModel
 
-from editbench.editors import QwenImageEdit, lossy
-from editbench.editors.offload import choose, component_bytes, told
+from editbench.editors import Diffusers, QwenImageEdit, lossy
+from editbench.editors.offload import choose, component_bytes, in_a_line
 from editbench.errors import UsageError
 from editbench.models.checkpoints import locate
+from editbench.process.world import World
 
 GIB = 2**30
 DEMO = Path(locate("editbench:demo/editor"))
@@ -38,6 +38,11 @@ def test_an_edit_s_record_names_every_lossy_setting_and_no_other():
     assert QwenImageEdit().modes == ()
     every = QwenImageEdit(lora="a/few.safetensors", num_inference_steps=4, first_block_cache=0.1, fp8_weights=True)
     assert every.modes == ("LoRA few.safetensors, 4 steps", "first-block cache at 0.1", "FP8 weights")
+    two = QwenImageEdit(lora=["a/few.safetensors", "a/style.safetensors"], lora_weights=[1.0, 0.5])
+    assert two.modes == ("LoRA few.safetensors and style.safetensors at 0.5, 50 steps",)
+    four_bits = {"quant_backend": "bitsandbytes_4bit", "quant_kwargs": {"bnb_4bit_quant_type": "nf4"}}
+    words = "bitsandbytes_4bit weights of transformer (bnb_4bit_quant_type nf4)"
+    assert QwenImageEdit(quantization_config=four_bits).modes == (words,)
 
 
 def test_the_first_block_cache_skips_the_other_blocks_of_a_step_that_is_like_the_last():
@@ -60,34 +65,71 @@ def test_fp8_weights_take_less_memory_and_give_nearly_the_same():
     assert 0 < error < 0.2
 
 
-def test_a_lora_is_added_to_the_weights_for_good(tmp_path):
-    pytest.importorskip("peft")
-    pipeline = QwenImageEditPipeline.from_pretrained(DEMO, dtype=torch.float32)
-    layer = pipeline.transformer.transformer_blocks[1].attn.to_q
-    before = layer.weight.clone()
-    down, up = torch.randn(2, before.shape[1]), torch.randn(before.shape[0], 2)
-    name = "transformer.transformer_blocks.1.attn.to_q.lora_"
-    file = tmp_path / "few.safetensors"
-    save_file({f"{name}A.weight": down, f"{name}B.weight": up}, file)
-    lossy.check_lora(str(file))
-    lossy.fuse_lora(pipeline, str(file))
-    after = pipeline.transformer.transformer_blocks[1].attn.to_q
-    assert type(after) is torch.nn.Linear
-    assert torch.allclose(after.weight, before + up @ down, atol=1e-4)
-
-
-@pytest.mark.parametrize("lora", ["./gone.safetensors", "gone.safetensors", "owner/name"])
-def test_a_lora_that_cannot_be_found_is_told_before_anything_is_loaded(lora):
-    with pytest.raises(UsageError, match="lora"):
-        QwenImageEdit(model=str(DEMO), lora=lora).check()
-
-
 def test_the_scheduler_s_settings_can_be_changed():
     scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, shift_terminal=0.02)
     pipeline = SimpleNamespace(scheduler=scheduler)
     lossy.reschedule(pipeline, {"shift_terminal": None, "max_shift": 1.1})
     config = pipeline.scheduler.config
     assert (config.shift_terminal, config.max_shift, config.use_dynamic_shifting) == (None, 1.1, True)
+
+
+def test_a_setting_that_the_scheduler_does_not_have_is_refused():
+    pipeline = SimpleNamespace(scheduler=FlowMatchEulerDiscreteScheduler())
+    with pytest.raises(UsageError, match=r"has no shfit; it has .*shift"):
+        lossy.reschedule(pipeline, {"shfit": 3})
+
+
+@pytest.mark.parametrize("apply", [lossy.hold_in_fp8, lambda pipeline: lossy.cache_first_block(pipeline, 0.1)])
+def test_a_way_that_a_pipeline_without_transformer_cannot_go_is_refused(apply):
+    with pytest.raises(UsageError, match="has no transformer"):
+        apply(SimpleNamespace(unet=torch.nn.Linear(2, 2)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"call": {"num_inference_steps": 4}}, "num_inference_steps is set by the editor"),
+        ({"call": {"true_cfg_scale": 1.0}}, "true_cfg_scale is set by the editor"),
+        ({"call": {"sigmas": [1.0, 0.5]}}, "2 steps, num_inference_steps is 50"),
+        ({"true_cfg_scale": 1.0, "negative_prompt": "blurred"}, "negative_prompt is not used"),
+        ({"call": {"strenght": 0.5}}, "takes no strenght"),
+        ({"revision": "abc"}, "has no revision abc"),
+        ({"fp8_weights": True, "quantization_config": {"quant_backend": "gguf"}}, "use one of them"),
+        ({"quantization_config": {"quant_backend": "int3"}}, "must be one of bitsandbytes_4bit"),
+        ({"quantization_config": {"quant_backend": "gguf", "bits": 3}}, "bits is unknown"),
+        ({"lora": "a/b/c.safetensors", "lora_weights": [1.0, 2.0]}, "2 numbers for 1 LoRAs"),
+        ({"lora": "a/b/c.safetensors", "lora_weights": [0.0]}, "does nothing"),
+    ],
+)
+def test_a_setting_that_would_be_accepted_and_not_used_is_refused_before_anything_is_loaded(settings, said):
+    with pytest.raises(UsageError, match=said):
+        QwenImageEdit(**{"model": str(DEMO)} | settings).check()
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ({"true_cfg_scale": 4.0}, "left out by QwenImageEditPipeline without a negative_prompt"),
+        ({"negative_prompt": "blurred", "true_cfg_scale": 1.0}, "left out by QwenImageEditPipeline at"),
+    ],
+)
+def test_guidance_that_the_pipeline_would_leave_out_is_refused(call, said):
+    with pytest.raises(UsageError, match=said):
+        Diffusers(model=str(DEMO), call=call).check()
+    Diffusers(model=str(DEMO), call={"true_cfg_scale": 4.0, "negative_prompt": " "}).check()
+
+
+def test_a_guidance_scale_that_is_not_in_the_model_is_refused_once_it_is_loaded():
+    with pytest.raises(UsageError, match="guidance is not distilled into it"):
+        QwenImageEdit(model=str(DEMO), dtype="float32", call={"guidance_scale": 3.0}).load(World())
+
+
+@pytest.mark.parametrize("package", ["bitsandbytes", "gguf", "torchao"])
+def test_quantization_without_its_package_is_refused_before_anything_is_loaded(package, monkeypatch):
+    monkeypatch.setattr("editbench.editors.quantization.find_spec", lambda name: None)
+    backend = package + "_4bit" * (package == "bitsandbytes")
+    with pytest.raises(UsageError, match=f"needs {package}"):
+        QwenImageEdit(model=str(DEMO), quantization_config={"quant_backend": backend}).check()
 
 
 def test_sizes_are_read_from_the_checkpoint_without_its_weights():
@@ -100,7 +142,7 @@ def test_what_stays_on_the_gpu_follows_from_what_is_free():
     real = {"transformer": 38 * GIB, "text_encoder": 15 * GIB, "vae": GIB // 4}
     chosen = [choose(real, gib * GIB) for gib in (139, 79, 47, 44, 39, 23)]
     assert chosen == ["none", "none", "model", "model", "group", "group"]
-    assert "38.0" in told("group", real, 23 * GIB)
-    assert "much slower" in told("group", real, 23 * GIB)
+    assert "38.0" in in_a_line("group", real, 23 * GIB)
+    assert "much slower" in in_a_line("group", real, 23 * GIB)
     with pytest.raises(UsageError, match="free"):
         choose(real, 2 * GIB)

@@ -70,6 +70,13 @@ def test_rise_reads_texts_flags_and_the_picture_to_compare_with(tmp_path, rise_p
     assert rubric.values(pairs[f"{T}_0"], scores)["value"] == pytest.approx(4.2)
 
 
+def test_a_benchmark_may_be_named_by_its_file_and_that_by_any_name(tmp_path, rise_prompts):
+    path = rise(tmp_path / "data", {"category": T, "reference": "R"}) / "datav2_total_w_subtask.json"
+    other = path.rename(path.with_name("data_total.json"))
+    _, pairs = read("rise", other, "--rubric.init_args.prompts", rise_prompts)
+    assert list(pairs) == [f"{T}_0"]
+
+
 def test_rise_goes_by_columns_that_only_other_rows_have(tmp_path, rise_prompts):
     rows = [
         {"category": L, "reference_img": "a.png", "reasoning_wo_ins": True},
@@ -159,3 +166,52 @@ def test_a_column_may_be_optional_and_the_others_must_be_there(tmp_path, photos_
     assert len(pairs) == 4
     with pytest.raises(UsageError, match="no row has a column 'why'"):
         read("unchanged", photos_csv, "--columns", "rationale=why")
+
+
+def parquet(path: Path, rows):
+    """Rows with pictures as the hub's data sets hold them."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows), path)
+
+
+def embedded(folder: Path, number: int):
+    return {"bytes": (folder / picture(folder / f"{number}.png", number)).read_bytes(), "path": f"{number}.png"}
+
+
+def test_pica_is_a_table_whose_questions_stand_in_a_column(tmp_path):
+    box = {"x": 1, "y": 2, "width": 3.5, "height": 4}
+    rows = [
+        {
+            "input_image": embedded(tmp_path, number),
+            "edit_instruction": f"Do {number}.",
+            "physics_category": ("Optics", "Mechanics")[number],
+            "physics_law": "Reflection",
+            "annotated_qa_pairs": [{"question": f"Is it {n}?", "answer": "Yes", "box": box} for n in range(1 + number)],
+        }
+        for number in range(2)
+    ]
+    parquet(tmp_path / "hub/data/picabench-00000-of-00001.parquet", rows)
+    rubric, pairs = read("pica", tmp_path / "hub")
+    rubric.check(list(pairs.values()))
+    assert list(pairs) == ["00000", "00001"]
+    assert pairs["00001"].category == "Mechanics"
+    assert [question.name for question in rubric.calls(pairs["00001"])] == ["q0", "q1"]
+    assert rubric.calls(pairs["00000"])[0].parts[1].box == (-19, -18, 24.5, 26)
+
+
+def test_complexedit_reads_the_instruction_of_one_complexity(tmp_path):
+    compound = [{"compound_instruction": f"Do {number}.", "other": 1} for number in range(1, 9)]
+    for split in ("real", "syn"):
+        rows = [{"image": embedded(tmp_path, 1), "edit": {"sequence": ["a"], "compound": compound}}]
+        parquet(tmp_path / f"hub/data/test_{split}-00000-of-00001.parquet", rows)
+    config = parse("", ["--config", "complexedit", "--benchmark", str(tmp_path / "hub")])
+    (pair,) = load_pairs(config.data)
+    assert (pair.pair_id, pair.instruction, config.repeats) == ("00000", "Do 8.", 20)
+    _, pairs = read(
+        "complexedit",
+        tmp_path / "hub",
+        "--columns",
+        "id={__index__:05d},source=image,instruction=edit.compound.0.compound_instruction",
+    )
+    assert pairs["00000"].instruction == "Do 1."

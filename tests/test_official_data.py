@@ -21,12 +21,23 @@ def read(name: str, benchmark: Path, prompts: Path, *more: str) -> tuple[Config,
     return config, {pair.pair_id: pair for pair in pairs}
 
 
-def categories_of(kind: type[ImgEdit | Kris | RedEdit]) -> list[str]:
+def categories_of(kind: type[GEdit | ImgEdit | Kris | RedEdit]) -> list[str]:
     return [category for each in kind.groups.values() for category in each]
 
 
 def test_an_official_rubric_is_named_by_the_package_that_exports_it():
     assert settings(ImgEdit(prompts="a"))["class_path"] == "editbench.rubrics.ImgEdit"
+
+
+def test_gedit_is_parquet_whose_keys_stand_in_both_languages(tmp_path):
+    benchmark, prompts = official_data.gedit(tmp_path, categories_of(GEdit))
+    _, pairs = read("gedit", benchmark, prompts)
+    assert len(pairs) == 22
+    pair = pairs["ps_human_k4.zh"]
+    assert (pair.instruction, pair.language, pair.category) == ("做4。", "zh", "ps_human")
+    assert pair.fields["Intersection_exist"] is True
+    assert pairs["ps_human_k4.en"].sources == pair.sources
+    assert len(read("gedit", benchmark, prompts, "--language", "en")[1]) == 11
 
 
 def test_imgedit_is_a_json_object_whose_keys_are_the_ids(tmp_path):
@@ -83,6 +94,7 @@ def test_counts_that_are_not_the_official_ones_are_said_and_not_refused(tmp_path
 @pytest.mark.parametrize(
     ("name", "pair_id", "path"),
     [
+        ("gedit", "ps_human_k4.zh", "ps_human/cn/k4.png"),
         ("imgedit", "22", "22.png"),
         ("kris", "biology/1", "biology/1.jpg"),
         ("rededit", "add-1", "add/add-1.png"),
@@ -91,6 +103,7 @@ def test_counts_that_are_not_the_official_ones_are_said_and_not_refused(tmp_path
 )
 def test_the_official_name_of_an_edit_is_made_from_the_pair(tmp_path, name, pair_id, path):
     make = {
+        "gedit": lambda: official_data.gedit(tmp_path, categories_of(GEdit)),
         "imgedit": lambda: official_data.imgedit(tmp_path, categories_of(ImgEdit)),
         "kris": lambda: official_data.kris(tmp_path, categories_of(Kris)),
         "rededit": lambda: official_data.rededit(tmp_path, categories_of(RedEdit)),

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from editbench.config import Config
-from editbench.editors import Unchanged
+from editbench.editors import Saved, Unchanged
 from editbench.errors import UsageError
 from editbench.process.world import World
 from editbench.rubrics import Brief, RisePP
@@ -106,3 +106,16 @@ def test_the_command_says_how_many_were_written(run, tmp_path, caplog):
     assert f"{tmp_path / 'out'}: 3 edits written, 0 pairs have none." in caplog.messages
     with pytest.raises(UsageError, match="--out: give the folder"):
         export(Config(run_dir=(run.root,), rubric=RisePP()), World())
+
+
+def test_saved_finds_what_was_exported_without_being_told_a_template(run, dots, tmp_path):
+    export_official(run, tmp_path / "out", RisePP())
+    config = Config(
+        benchmark=tmp_path / "pairs.jsonl",
+        images=dots.parent,
+        run_dir=(tmp_path / "again",),
+        rubric=RisePP(),
+        editor=Saved(folder=str(tmp_path / "out")),
+    )
+    assert edit(config, World()) == 0
+    assert [entry.image is not None for entry in RunDir(config.the_run).edits(run.read_pairs()).values()] == [True] * 3

@@ -33,7 +33,8 @@ class Data:
     images: Path | None = None
     """The folder that paths of pictures start from; None: the file's own, then the benchmark's."""
     files: str | None = None
-    """Of a folder: which files hold the rows, as a pattern such as `*/annotation.json`; None: found by their names."""
+    """Of a folder: which files hold the rows, as a pattern such as `*/annotation.json`; None: found by their names. It
+    is not looked at where the path is a file: a configuration brings it."""
     columns: Mapping[str, Spec] = field(default_factory=dict[str, Spec])
     """What stands in which column."""
     language: Language | Literal["all"] = "en"
@@ -73,8 +74,6 @@ class Data:
         if self.is_on_hub:
             return ()
         if not self.path.is_dir():
-            if self.files is not None:
-                raise UsageError(f"--files {self.files}: {self.path} is no folder; leave --files out")
             if not self.path.is_file():
                 raise UsageError(f"{self.path}: there is no such file or folder; give the benchmark's path")
             if self.path.suffix.lower() not in ENDINGS:
@@ -124,13 +123,16 @@ _ABOUT = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state
 
 
 def _files(folder: Path) -> list[Path]:
-    """All files below the folder, but for hidden ones, sorted."""
-    found = folder.rglob("*")
-    return sorted(
+    """All files below the folder, but for hidden ones and those of runs, sorted."""
+    found = sorted(folder.rglob("*"))
+    runs = {path.parent for path in found if path.name == "pairs.jsonl" and (path.parent / "config.yaml").exists()}
+    return [
         path
         for path in found
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+        if path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and runs.isdisjoint(path.parents)
+    ]
 
 
 def _some(paths: list[Path]) -> str:

@@ -8,6 +8,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from PIL.Image import Image
@@ -87,10 +88,12 @@ class Row:
         field = self._id_field or "id"
         if len(pair_id.encode(errors="surrogatepass")) > _MAX_ID_BYTES:
             self._wrong(field, f"makes an id of over {_MAX_ID_BYTES} bytes; shorten it")
-        first, other = seen.first(pair_id, f"row {self.number}")
-        if first:
+        first = seen.first(pair_id, self.number, self.file)
+        if first is not None:
+            number, file, other = first
             same = "is also the id" if other == pair_id else f"would be one file name with {shown(other)}, the id"
-            self._wrong(field, f"{same} of {first}; give each row its own")
+            place = f"row {number}" if file == self.file else f"row {number} in {file}"
+            self._wrong(field, f"{same} of {place}; give each row its own")
 
     def pairs(self, languages: Collection[Language], *, marked: bool, known: Collection[str]) -> list[Pair]:
         """The row as a pair in each of these languages; none where it has a defect.
@@ -142,7 +145,7 @@ class Row:
         for name in self._fields:
             if not self._columns.is_field(name):
                 near = nearest(name)
-                if near is not None and near not in self._fields:
+                if near is not None and near not in self._fields and near not in self._columns.given:
                     yield name, near
 
     # ---- texts
@@ -327,15 +330,15 @@ class Seen:
     """The ids so far, by the name that some file system takes them for."""
 
     def __init__(self) -> None:
-        self._names: dict[str, tuple[str, str]] = {}
+        self._names: dict[str, tuple[int, Path, str]] = {}
 
-    def first(self, pair_id: str, place: str) -> tuple[str, str]:
-        """Take in an id; the place and the id of an earlier row with this name, or two empty texts."""
+    def first(self, pair_id: str, number: int, file: Path) -> tuple[int, Path, str] | None:
+        """Take in an id; number, file and id of an earlier row with this name, if there is one."""
         name = _normal(_normal(pair_id).casefold())
         if name in self._names:
             return self._names[name]
-        self._names[name] = (place, pair_id)
-        return "", ""
+        self._names[name] = (number, file, pair_id)
+        return None
 
 
 def _stem(path: str) -> str:

@@ -107,7 +107,19 @@ def json_rows(file: BinaryIO, defects: Defects, path: Path, is_field: Callable[[
             case "{":
                 if _is_row(window, is_field):
                     file.seek(start)
-                    yield from json_lines(file, defects, path)
+                    if file.readline(_MAX_ROW).rstrip().endswith(b"}"):
+                        file.seek(start)
+                        yield from json_lines(file, defects, path)
+                        return
+                    file.seek(start)
+                    window = _Window(file)  # objects over several lines, one after another
+                    while window.peek():
+                        window.started += 1
+                        value = window.value()
+                        if _is_by_columns(value):
+                            defects.add(_BY_COLUMNS, file=path)
+                            return
+                        yield window.started, value
                     return
                 file.seek(start)
                 window = _Window(file)
@@ -149,6 +161,14 @@ def _is_row(window: "_Window", is_field: Callable[[str], bool]) -> bool:
         if window.take() != ",":
             break
     return False
+
+
+_BY_COLUMNS = "is written by columns; write it by rows, as pandas does with to_json(orient='records')"
+
+
+def _is_by_columns(value: Any) -> bool:
+    """Whether an object holds a table's columns and not a row's fields, of which one at least is no list or object."""
+    return isinstance(value, Fields) and bool(value) and all(isinstance(one, Fields | list) for one in value.values())
 
 
 class _Item:
@@ -285,6 +305,9 @@ def json_lines(file: BinaryIO, defects: Defects, path: Path) -> Items:
         except (ValueError, RecursionError) as error:
             defects.add(f"cannot be read as JSON ({error}); correct the line", number, file=path)
         else:
+            if _is_by_columns(value):
+                defects.add(_BY_COLUMNS, file=path)
+                return
             yield number, value
 
 

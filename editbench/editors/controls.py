@@ -1,11 +1,12 @@
 """Editors that make nothing of their own: the no-edit control, and images made elsewhere."""
 
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from msgspec.structs import replace
 from PIL.Image import Image
 
 from editbench.benchmark.defects import Defects, Fields
@@ -37,16 +38,20 @@ class Saved(Editor):
     folder: str
     """Where the images are."""
     template: str | None = None
-    """Each image's path below the folder, from the pair's fields: `{category}/{language}/{pair_id}.png`."""
+    """Each image's path below the folder, from the pair's fields: `{category}/{language}/{pair_id}.png`; none: where
+    the official scripts of the rubric's benchmark look for it, otherwise `{pair_id}.png`."""
     table: str | None = None
     """A CSV, JSON or JSONL file with the columns `pair_id` and `path` (below the folder), in place of a template."""
 
     max_sources: ClassVar[int | None] = None
+    category: Callable[[str], str] = field(default=str, init=False, repr=False, compare=False)
+    """The name that the template's `{category}` gives a benchmark's category; the rubric's, by the configuration."""
     _paths: dict[str, str] | None = field(default=None, init=False, repr=False)
     _listed: dict[Path, dict[str, Path]] = field(default_factory=dict[Path, dict[str, Path]], init=False, repr=False)
 
     def check(self) -> None:
-        """The folder is there and holds files, the table can be read, the template is one."""
+        """The folder is there and holds images, the table can be read, the template names a field."""
+        self._listed.clear()  # of an earlier launch
         option = "--editor.init_args"
         folder = Path(self.folder)
         if not folder.is_dir():
@@ -115,7 +120,7 @@ class Saved(Editor):
             return self._paths[pair.pair_id]
         if self.template is None:
             return f"{file_stem(pair.pair_id)}.png"
-        return fill(self.template, pair)
+        return fill(self.template, replace(pair, category=self.category(pair.category)))
 
     def _find(self, path: str) -> Path | None:
         """The file at this path below the folder, in any case of its ending or with the ending of another format."""
@@ -123,9 +128,9 @@ class Saved(Editor):
         if parts.is_absolute() or ".." in parts.parts or "\0" in path:
             return None
         place = Path(self.folder) / parts
+        if place.is_file():
+            return place
         there = self._names(place.parent)
-        if place.name in there:
-            return there[place.name]
         endings = (place.suffix.lower(), *_ENDINGS) if place.suffix.lower() in _ENDINGS else ()
         return next((there[name] for end in endings if (name := place.stem + end) in there), None)
 
@@ -153,6 +158,7 @@ def fill(template: str, pair: Pair) -> str:
         "id": pair.pair_id,
         "category": pair.category,
         "language": pair.language,
+        "language_cn": "cn" if pair.language == "zh" else pair.language,
         "difficulty": pair.difficulty,
         "source_group": pair.source_group,
     }

@@ -1,29 +1,51 @@
 """Editors that are diffusers pipelines."""
 
 import inspect
-import json
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 from PIL.Image import Image
 
 from editbench.editors import lossy
 from editbench.editors.ahead import TextAhead
 from editbench.editors.editor import Edited, EditFailed, Editor, EditRefused
-from editbench.editors.offload import Offload, choose, component_bytes, told
+from editbench.editors.lora import add_loras, check_keys, check_lora, find
+from editbench.editors.offload import Offload, choose, component_bytes, in_a_line
 from editbench.editors.prompt import plain, special_tokens
+from editbench.editors.quantization import (
+    check_quantization,
+    found_in,
+    in_words,
+    loading_arguments,
+    refuse_unquantized,
+    scaled,
+)
 from editbench.errors import UsageError
-from editbench.models.checkpoints import check_checkpoint, loading, locate, model_name, small_file
+from editbench.models.checkpoints import (
+    check_checkpoint,
+    file_sha256,
+    identity,
+    layer_shapes,
+    loading,
+    locate,
+    model_folder,
+    model_name,
+    read_json,
+    small_file,
+)
 from editbench.models.one_frame import one_frame
 from editbench.process.world import World
 from editbench.records import Pair
 
 Dtype = Literal["bfloat16", "float16", "float32"]
 log = logging.getLogger(__name__)
+_OPTION = "--editor.init_args.model"
+_INDEX = "model_index.json"
 
 
 @dataclass(kw_only=True)
@@ -42,22 +64,66 @@ class Diffusers(Editor):
     """Denoising steps, 1 or more."""
     call: dict[str, Any] = field(default_factory=dict[str, Any])
     """Further arguments of the pipeline's call, such as `guidance_scale: 2.5`."""
-    lora: str | None = None
-    """A LoRA to add to the weights: a file, or `owner/name/file.safetensors` of the hub. Another model: lossy."""
+    lora: list[str] | str | None = None
+    """LoRAs to add to the weights, each a file or `owner/name/file.safetensors` of the hub. Another model: lossy."""
+    lora_weights: list[float] | None = None
+    """What each LoRA is multiplied by, one number a file, not 0; None: 1."""
     scheduler: dict[str, Any] = field(default_factory=dict[str, Any])
     """Settings of the scheduler to change, as a LoRA of few steps may ask for."""
     first_block_cache: float | None = None
     """Skip a step's other blocks when its first changed less than this, 0 to 1; diffusers' own. Lossy."""
     fp8_weights: bool = False
     """Hold the denoiser's weights in 8 bits, for half the memory; diffusers' layerwise casting. Lossy."""
+    quantization_config: dict[str, Any] | None = None
+    """diffusers' quantization: `quant_backend` (bitsandbytes_4bit, bitsandbytes_8bit, torchao, gguf), `quant_kwargs`,
+    `components_to_quantize`, and for gguf the `file`. Lossy."""
     offload: Offload = "auto"
     """What waits in host memory: `none`, all but one `model`, all but a `group` of layers; auto: by free memory."""
 
     neutral: ClassVar[frozenset[str]] = frozenset({"offload"})
+    _reserved: ClassVar[frozenset[str]] = frozenset(
+        {"image", "prompt", "generator", "num_inference_steps", "output_type", "return_dict", "num_images_per_prompt"}
+    )
     _special_tokens: frozenset[str] = field(default=frozenset(), init=False)
+    _found_quantized: tuple[str, ...] = field(default=(), init=False)
+
+    def __post_init__(self) -> None:
+        """Refuse settings that can't work, or that would be accepted and not used.
+
+        Raises:
+            UsageError: a number out of range, or two settings that contradict each other.
+        """
+        if self.num_inference_steps < 1:
+            raise UsageError(f"num_inference_steps is {self.num_inference_steps}; it must be 1 or more")
+        if self.first_block_cache is not None and not 0 < self.first_block_cache < 1:
+            raise UsageError(f"first_block_cache is {self.first_block_cache}; it must lie between 0 and 1")
+        if taken := sorted(self._reserved & set(self.call)):
+            raise UsageError(f"call: {', '.join(taken)} is set by the editor; use its own setting, or leave it out")
+        for name in ("sigmas", "timesteps"):
+            given = self.call.get(name)
+            if isinstance(given, list) and len(cast(list[Any], given)) != self.num_inference_steps:
+                number = len(cast(list[Any], given))
+                raise UsageError(f"call.{name} has {number} steps, num_inference_steps is {self.num_inference_steps}")
+        weights = [] if self.lora_weights is None else self.lora_weights
+        if self.lora_weights is not None and len(weights) != len(self.loras):
+            raise UsageError(f"lora_weights has {len(weights)} numbers for {len(self.loras)} LoRAs")
+        if any(weight == 0 or not math.isfinite(weight) for weight in weights):
+            raise UsageError(f"lora_weights {weights}: a LoRA at 0 does nothing; leave its file out")
+        if self.quantization_config is not None and self.fp8_weights:
+            raise UsageError("fp8_weights and quantization_config: use one of them")
 
     @property
-    def max_sources(self) -> int | None:  # pyright: ignore[reportIncompatibleVariableOverride]  (the checkpoint decides)
+    def name(self) -> str:
+        """The model's own name."""
+        return model_name(self.model)
+
+    @property
+    def loras(self) -> list[str]:
+        """The LoRAs, none or more."""
+        return [] if self.lora is None else [self.lora] if isinstance(self.lora, str) else self.lora
+
+    @property
+    def max_sources(self) -> int | None:  # pyright: ignore[reportIncompatibleVariableOverride]  (by the checkpoint)
         """One, or any number where the pipeline's call takes a list of pictures for one prompt."""
         cls = self._pipeline_class()
         return None if cls is None or _takes_several(cls) else 1
@@ -70,49 +136,71 @@ class Diffusers(Editor):
         """
         name = self.pipeline
         if name is None:
-            index = small_file(self.model, self.revision, "model_index.json", ask_hub=False)
+            index = small_file(self.model, self.revision, _INDEX, ask_hub=False)
             if index is None:
                 return None
-            name = json.loads(index.read_text(encoding="utf-8")).get("_class_name", "DiffusionPipeline")
+            name = read_json(index, f"{_OPTION} {self.model}").get("_class_name", "DiffusionPipeline")
         cls = getattr(import_module("diffusers"), str(name), None)
         if cls is None:
-            where = f"--editor.init_args.pipeline {name}" if self.pipeline else f"{self.model}, model_index.json"
+            where = "--editor.init_args.pipeline" if self.pipeline else f"{self.model}, {_INDEX}"
             raise UsageError(f"{where}: diffusers has no class {name}")
         return cls
 
-    def __post_init__(self) -> None:
-        """Refuse settings that no pipeline takes.
-
-        Raises:
-            UsageError: fewer steps than one.
-        """
-        if self.num_inference_steps < 1:
-            raise UsageError(f"num_inference_steps is {self.num_inference_steps}; it must be 1 or more")
-        if self.first_block_cache is not None and not 0 < self.first_block_cache < 1:
-            raise UsageError(f"first_block_cache is {self.first_block_cache}; it must lie between 0 and 1")
-
-    @property
-    def name(self) -> str:
-        """The model's own name."""
-        return model_name(self.model)
-
     def check(self) -> None:
-        """The checkpoint is there, as far as can be seen without reading weights."""
-        check_checkpoint(self.model, "model_index.json", option="--editor.init_args.model")
-        if self.lora is not None:
-            lossy.check_lora(self.lora)
+        """The checkpoint, LoRAs and packages are there, as far as can be seen without reading weights."""
+        check_checkpoint(self.model, _INDEX, option=_OPTION, revision=self.revision)
+        if self.quantization_config is not None:
+            check_quantization(self.quantization_config)
+        for one in self.loras:
+            check_lora(one)
+        if self.call or self.loras or self.pipeline != type(self).pipeline:
+            cls = self._pipeline_class()
+            if cls is not None:
+                self._refuse_unused_arguments(cls)
+                self._check_lora_keys(cls)
+
+    def _check_lora_keys(self, cls: Any) -> None:
+        folder = model_folder(self.model, self.revision, _INDEX)
+        if folder is None or not self.loras:
+            return
+        shapes: dict[str, Sequence[int]] = {}
+        for part in {"transformer", "unet"} & set(getattr(cls, "_lora_loadable_modules", ())):
+            of_part = layer_shapes(folder / part)
+            if of_part is None:
+                return  # not all of it is here yet
+            shapes |= {f"{part}.{layer}": shape for layer, shape in of_part.items()}
+        for one in self.loras:
+            check_keys(one, cls, shapes)
+
+    def identity(self) -> dict[str, str]:
+        """The checkpoint, each LoRA and a GGUF file by their content."""
+        held = identity(self.model, self.revision, _INDEX, option=_OPTION)
+        files = {f"lora {number}": find(one) for number, one in enumerate(self.loras, 1)}
+        config = self.quantization_config or {}
+        if "file" in config:
+            files["gguf"] = find(config["file"])
+        return held | {name: file_sha256(path) for name, path in files.items() if path is not None}
 
     @property
     def modes(self) -> tuple[str, ...]:
         """The lossy settings, in words."""
+        config = self.quantization_config
         words = {
-            f"LoRA {Path(self.lora or '').name}, {self.num_inference_steps} steps": self.lora,
+            f"LoRA {self._loras_in_words()}, {self.num_inference_steps} steps": self.loras,
             f"first-block cache at {self.first_block_cache:g}"
             if self.first_block_cache
             else "": self.first_block_cache,
             "FP8 weights": self.fp8_weights,
+            in_words(config) if config else "": config,
         }
-        return tuple(text for text, given in words.items() if given)
+        return (*(text for text, given in words.items() if given), *self._found_quantized)
+
+    def _loras_in_words(self) -> str:
+        weights = self.lora_weights or [1.0] * len(self.loras)
+        return " and ".join(
+            Path(one).name + ("" if weight == 1 else f" at {weight:g}")
+            for one, weight in zip(self.loras, weights, strict=True)
+        )
 
     def load(self, world: World) -> str:
         """Read the weights straight to the device: safetensors are mapped, so ranks share one copy in host memory."""
@@ -126,15 +214,18 @@ class Diffusers(Editor):
         cls: Any = self._pipeline_class() if self.pipeline else import_module("diffusers").DiffusionPipeline
         checkpoint = locate(self.model)
         dtype: Any = getattr(torch, self.dtype)
+        config = self.quantization_config
         offload: Offload = "none"
         with loading(self.model):
             if world.gpus:
                 if not Path(checkpoint).is_dir():
                     checkpoint = cls.download(checkpoint, revision=self.revision, use_safetensors=True)
                 sizes = component_bytes(Path(checkpoint), dtype.itemsize)
+                sizes = scaled(sizes, config, dtype.itemsize) if config else sizes
                 free, _ = torch.cuda.mem_get_info()
                 offload = choose(sizes, free) if self.offload == "auto" else self.offload
-                log.info("%s", told(offload, sizes, free))
+                log.info("%s", in_a_line(offload, sizes, free))
+            quantized = loading_arguments(config, self.model, checkpoint, self.revision, dtype) if config else {}
             self._pipeline: Any = cls.from_pretrained(
                 checkpoint,
                 revision=self.revision,
@@ -143,13 +234,29 @@ class Diffusers(Editor):
                 trust_remote_code=False,
                 # "cuda" is the process's current device, and there the weights are read without a stop on the host
                 device_map="cuda" if world.gpus and offload == "none" else None,
+                **quantized,
             )
         self._pipeline.set_progress_bar_config(disable=True)
         self._special_tokens = special_tokens(self._pipeline)
+        self._refuse_unused_arguments(type(self._pipeline))
+        denoiser: Any = self._pipeline.components.get("transformer")
+        if "guidance_scale" in self.call and getattr(denoiser, "config", {}).get("guidance_embeds") is False:
+            raise UsageError("call.guidance_scale is left out: this model's guidance is not distilled into it")
+        if config:
+            refuse_unquantized(self._pipeline, config)
+            if world.gpus and offload == "none":
+                for part in quantized.keys() & self._pipeline.components:
+                    self._pipeline.components[part].to(world.device)
+        else:  # a checkpoint may be quantized itself
+            held = found_in(self._pipeline)
+            self._found_quantized = tuple(
+                f"{kind} weights of {part}, as the checkpoint has them" for part, kind in held.items()
+            )
         if self.scheduler:
             lossy.reschedule(self._pipeline, self.scheduler)
-        if self.lora is not None:
-            lossy.fuse_lora(self._pipeline, self.lora)
+        if self.loras:
+            weights = self.lora_weights or [1.0] * len(self.loras)
+            add_loras(self._pipeline, self.loras, weights, fuse=not found_in(self._pipeline))
         self._speed_up(world, offload)
         if self.fp8_weights:
             lossy.hold_in_fp8(self._pipeline)
@@ -160,6 +267,28 @@ class Diffusers(Editor):
         elif offload == "group":
             self._pipeline.enable_group_offload(torch.device(world.device), offload_type="leaf_level", use_stream=True)
         return device_name
+
+    def _refuse_unused_arguments(self, cls: Any) -> None:
+        """Refuse what the pipeline's call would not take, or would take and leave out with no more than a warning.
+
+        Raises:
+            UsageError: names the argument.
+        """
+        given = {name for name, value in self.call_arguments().items() if value is not None}
+        known = inspect.signature(cls.__call__).parameters
+        takes_any = any(item.kind is inspect.Parameter.VAR_KEYWORD for item in known.values())
+        if (unknown := sorted(given - set(known))) and not takes_any:
+            takes = ", ".join(sorted(set(known) - {"self"}))
+            raise UsageError(f"call: {cls.__name__} takes no {', '.join(unknown)}; it takes {takes}")
+        if "true_cfg_scale" in known and isinstance(scale := self._call_argument("true_cfg_scale", known), int | float):
+            has_negative = bool(given & {"negative_prompt", "negative_prompt_embeds"})
+            if scale > 1 and not has_negative and "true_cfg_scale" in given:
+                raise UsageError(f"call.true_cfg_scale {scale} is left out by {cls.__name__} without a negative_prompt")
+            if scale <= 1 and has_negative:
+                raise UsageError(f"call.negative_prompt is left out by {cls.__name__} at a true_cfg_scale of {scale}")
+
+    def _call_argument(self, name: str, known: Mapping[str, inspect.Parameter]) -> Any:
+        return self.call_arguments().get(name, known[name].default)
 
     def _prepared(self, sources: Sequence[Image], prompt: str) -> dict[str, Any]:
         """Arguments of the call that `prepare` made, in place of the plain ones."""
@@ -184,6 +313,8 @@ class Diffusers(Editor):
         import torch
 
         self._refuse(sources)
+        if self.first_block_cache is not None:
+            self._pipeline.transformer._reset_stateful_cache()  # an edit that failed leaves its own behind
         prompt = self.prompt(pair.instruction)
         shown = sources[0] if len(sources) == 1 else list(sources)
         output = self._pipeline(
@@ -230,8 +361,15 @@ class QwenImageEdit(Diffusers):
     """What guidance leads away from."""
     fast: bool = True
     """On CUDA, the package's own denoiser (`editbench.models.qwen_image`): the same edits up to rounding."""
+    _reserved: ClassVar[frozenset[str]] = Diffusers._reserved | {"true_cfg_scale", "negative_prompt"}
     _is_fast: bool = field(default=False, init=False)
     _ahead: TextAhead | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        """As every diffusers editor, and a negative prompt that guidance would not use."""
+        super().__post_init__()
+        if self.true_cfg_scale <= 1 and self.negative_prompt != " ":
+            raise UsageError(f"negative_prompt is not used at a true_cfg_scale of {self.true_cfg_scale}; leave it out")
 
     @property
     def max_sources(self) -> int:
@@ -260,8 +398,11 @@ class QwenImageEdit(Diffusers):
             return
         from editbench.models import qwen_image as fast
 
-        blocks_are_hooked = self.fp8_weights or self.first_block_cache is not None or offload == "group"
-        reason = "diffusers works on its blocks one by one" if blocks_are_hooked else fast.why_not(self._pipeline)
+        reason = fast.why_not(self._pipeline)
+        if self.fp8_weights or self.first_block_cache is not None or offload == "group":
+            reason = "diffusers works on its blocks one by one"
+        elif "transformer" in found_in(self._pipeline):
+            reason = "its weights are quantized"
         if reason is not None:
             log.info("The stock denoiser is used, not the fast one: %s.", reason)
             return

@@ -73,6 +73,14 @@ class Editor(ABC):
         """What beside the settings decides this pair's edit, such as the hash of a file; None: nothing."""
         return None
 
+    def identity(self) -> Mapping[str, str]:
+        """What the editor's weights are by content, such as the commit of the hub's repository; empty: it has none.
+
+        It is recorded and decides, as a setting does, whether a finished edit still counts. It is called once a
+        launch, before `load`, and reads little more than the headers of files.
+        """
+        return {}
+
     def load(self, world: World) -> str:
         """Get ready on this process's device, once a process; read weights straight to the device.
 

@@ -1,56 +1,56 @@
 """Named ways to trade likeness to the model for speed or memory: never a default, and in every edit's record."""
 
-from importlib.util import find_spec
-from pathlib import Path
+import inspect
 from typing import Any
 
 from editbench.errors import UsageError
-from editbench.models.checkpoints import loading
-
-
-def check_lora(lora: str) -> None:
-    """See without reading weights that a LoRA can be loaded.
-
-    Raises:
-        UsageError: no such file, no name of a file on the hub, or no `peft` to load it with.
-    """
-    option = f"--editor.init_args.lora {lora}"
-    if not lora.endswith(".safetensors"):
-        raise UsageError(f"{option}: name the file, here or on the hub (owner/name/file.safetensors)")
-    if not Path(lora).is_file() and (lora.startswith((".", "/", "~")) or lora.count("/") < 2):
-        raise UsageError(f"{option}: no such file, and not one on the hub (owner/name/file.safetensors) either")
-    if find_spec("peft") is None:
-        raise UsageError(f"{option}: needs peft; pip install 'editbench[lora]'")
-
-
-def fuse_lora(pipeline: Any, lora: str) -> None:
-    """Add a LoRA to the weights for good, so that it costs nothing in a forward."""
-    path = Path(lora)
-    if path.is_file():
-        pipeline.load_lora_weights(str(path.parent), weight_name=path.name)
-    else:
-        owner, name, file = lora.split("/", 2)
-        with loading(f"{owner}/{name}"):
-            pipeline.load_lora_weights(f"{owner}/{name}", weight_name=file)
-    pipeline.fuse_lora()
-    pipeline.unload_lora_weights()
 
 
 def reschedule(pipeline: Any, settings: dict[str, Any]) -> None:
-    """Change settings of the scheduler that the checkpoint came with."""
-    pipeline.scheduler = type(pipeline.scheduler).from_config(pipeline.scheduler.config, **settings)
+    """Change settings of the scheduler that the checkpoint came with.
+
+    Raises:
+        UsageError: it has no such setting; diffusers would leave it out.
+    """
+    kind = type(pipeline.scheduler)
+    known = sorted(set(inspect.signature(kind.__init__).parameters) - {"self"})
+    if unknown := sorted(set(settings) - set(known)):
+        raise UsageError(
+            f"--editor.init_args.scheduler: {kind.__name__} has no {', '.join(unknown)}; it has {', '.join(known)}"
+        )
+    pipeline.scheduler = kind.from_config(pipeline.scheduler.config, **settings)
 
 
 def cache_first_block(pipeline: Any, threshold: float) -> None:
-    """Let diffusers skip the other blocks of a step in which the first changed less than the threshold says."""
+    """Let diffusers skip the other blocks of a step in which the first changed less than the threshold says.
+
+    Raises:
+        UsageError: the denoiser has no blocks that diffusers knows.
+    """
     from diffusers.hooks.first_block_cache import FirstBlockCacheConfig
 
-    pipeline.transformer.enable_cache(FirstBlockCacheConfig(threshold=threshold))
+    model = _transformer(pipeline, "first_block_cache")
+    if not hasattr(model, "enable_cache"):
+        raise UsageError(f"--editor.init_args.first_block_cache: diffusers has no cache for {type(model).__name__}")
+    model.enable_cache(FirstBlockCacheConfig(threshold=threshold))
 
 
 def hold_in_fp8(pipeline: Any) -> None:
-    """Let diffusers keep the denoiser's weights in 8 bits and widen each layer's as it is used."""
+    """Let diffusers keep the denoiser's weights in 8 bits and widen each layer's as it is used.
+
+    Raises:
+        UsageError: the pipeline has no transformer, or none of its layers could be held so.
+    """
     import torch
 
-    model = pipeline.transformer
+    model = _transformer(pipeline, "fp8_weights")
     model.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=model.dtype)
+    if not any(weight.dtype == torch.float8_e4m3fn for weight in model.parameters()):
+        raise UsageError(f"--editor.init_args.fp8_weights: no layer of {type(model).__name__} can be held in 8 bits")
+
+
+def _transformer(pipeline: Any, setting: str) -> Any:
+    model = getattr(pipeline, "transformer", None)
+    if model is None:
+        raise UsageError(f"--editor.init_args.{setting}: {type(pipeline).__name__} has no transformer to apply it to")
+    return model

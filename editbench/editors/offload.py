@@ -1,11 +1,12 @@
 """What of a pipeline stays on the GPU, from the sizes in its checkpoint and the memory that is free before loading."""
 
-import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from editbench.errors import UsageError
+from editbench.models.checkpoints import safetensors_header
 
 Offload = Literal["auto", "none", "model", "group"]
 _WORKING_GIB = 5  # activations of a 1 MP edit, and what a workspace and a fragmented pool take
@@ -20,22 +21,9 @@ def component_bytes(folder: Path, bytes_a_number: int) -> dict[str, int]:
     """
     found: dict[str, int] = {}
     for path in sorted(folder.glob("*/*.safetensors")):
-        found[path.parent.name] = found.get(path.parent.name, 0) + _numbers(path) * bytes_a_number
+        numbers = sum(math.prod(entry.shape) for entry in safetensors_header(path).tensors.values())
+        found[path.parent.name] = found.get(path.parent.name, 0) + numbers * bytes_a_number
     return found
-
-
-def _numbers(path: Path) -> int:
-    """How many numbers a safetensors file holds: its first 8 bytes give the length of a JSON header with all shapes."""
-    with path.open("rb") as file:
-        header: dict[str, Any] = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    total = 0
-    for name, entry in header.items():
-        if name != "__metadata__":
-            size = 1
-            for side in entry["shape"]:
-                size *= side
-            total += size
-    return total
 
 
 def choose(sizes: Mapping[str, int], free: int) -> Offload:
@@ -56,7 +44,7 @@ def choose(sizes: Mapping[str, int], free: int) -> Offload:
     return "model" if max(sizes.values()) + working <= free else "group"
 
 
-def told(chosen: Offload, sizes: Mapping[str, int], free: int) -> str:
+def in_a_line(chosen: Offload, sizes: Mapping[str, int], free: int) -> str:
     """The choice and its reason in a line."""
     gib = {name: f"{size / 2**30:.1f}" for name, size in sizes.items()}
     parts = ", ".join(f"{name} {size}" for name, size in gib.items())

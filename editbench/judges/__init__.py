@@ -2,6 +2,7 @@
 
 from editbench.judges.judge import Judge, Message, Reply
 from editbench.judges.qwen_vl import QwenVL
+from editbench.judges.recorded import Recorded
 from editbench.judges.server import Server
 
-__all__ = ["Judge", "Message", "QwenVL", "Reply", "Server"]
+__all__ = ["Judge", "Message", "QwenVL", "Recorded", "Reply", "Server"]

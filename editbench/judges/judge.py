@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from editbench.process.world import World
@@ -36,8 +36,8 @@ class Message:
     """Which of the pair's edits."""
     call: str = ""
     """Name of the rubric's question."""
-    gives: tuple[str, ...] = ()
-    """The dimensions that the reply is read into."""
+    gives: Mapping[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
+    """The dimensions that the reply is read into, each with its lowest and highest."""
     repeats: tuple[int, ...] = (0,)
     """Which of several replies are asked for; `samples` gets a seed for each."""
 
@@ -147,6 +147,10 @@ class Judge(ABC):
         Raises:
             Exception: whatever went wrong; the stage asks again in halves, down to one message.
         """
+
+    def ask(self, messages: Sequence[Message]) -> list[Reply]:
+        """What the harness calls for `replies`; for a judge that has no method of that name."""
+        return self.replies(messages)
 
     def samples(self, messages: Sequence[Message], seeds: Sequence[Sequence[int]]) -> list[list[Reply]]:
         """Replies drawn at random, for each message one a seed; a seed's reply does not depend on the others."""

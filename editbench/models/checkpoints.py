@@ -1,14 +1,25 @@
 """Where a model's files are: a hub id, a local directory, or something that the package itself ships."""
 
+import hashlib
 import json
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NamedTuple, cast
 
 from editbench.errors import UsageError
 
 _SHIPPED = "editbench:"
 _PACKAGE = Path(__file__).parents[1]
+_SINGLE = ("model.safetensors", "diffusion_pytorch_model.safetensors")
+_INDEXES = tuple(f"{name}.index.json" for name in _SINGLE)
+_WEIGHT_ENDINGS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
+_CONFIGS = (".json", ".jinja", ".txt", ".model")
+_WITHOUT_WEIGHTS = ("Tokenizer", "TokenizerFast", "Processor", "Extractor", "Scheduler")
+_POINTER = b"version https://git-lfs"
+_LONGEST_HEADER = 100_000_000  # bytes, the format's own limit
+_LARGEST_CONFIG = 2**25  # bytes; a tokenizer takes some 11 million
+_SAMPLE_BYTES, _MOST_SAMPLES = 256, 2000
 
 
 def locate(model: str) -> str:
@@ -23,26 +34,254 @@ def model_name(model: str) -> str:
     return Path(model).name
 
 
-def check_checkpoint(model: str, index: str, *, option: str) -> None:
-    """See without reading weights that a model can be loaded; a hub id is left to the hub.
+def check_checkpoint(model: str, index: str, *, option: str, revision: str | None = None) -> None:
+    """See from indexes and headers that a model can be loaded; what the hub has still to send is left to the hub.
 
     Args:
         model: as the user gave it.
-        index: the file that such a checkpoint must hold, such as `config.json`.
+        index: the file that such a checkpoint must hold: `config.json` or `model_index.json`.
         option: how the user names the setting, for the message.
+        revision: a commit of the hub's repository, if the user gave one.
 
     Raises:
-        UsageError: a directory that is none or lacks its index.
+        UsageError: a directory that is none or lacks its index, or weights that are missing, cut off, only pointers of
+            git-lfs or only pickles.
     """
     path = Path(locate(model))
     looks_local = model.startswith((_SHIPPED, ".", "/", "~")) or path.exists() or model.count("/") != 1
+    where = f"{option} {model}"
     if not looks_local:
+        folder = model_folder(model, revision, index)
+        if folder is not None:
+            for file in _weight_files(folder):  # a file that is not in the cache yet is the hub's to send
+                _header(file, where)
         return
     if not path.is_dir():
-        raise UsageError(f"{option} {model}: no such directory, and not a hub id (owner/name) either")
+        raise UsageError(f"{where}: no such directory, and not a hub id (owner/name) either")
     if not (path / index).is_file():
         found = ", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "nothing"
-        raise UsageError(f"{option} {model}: no {index} there (found: {found}); name the checkpoint's own directory")
+        raise UsageError(f"{where}: no {index} there (found: {found}); name the checkpoint's own directory")
+    if revision is not None:
+        raise UsageError(f"{where}: a directory has no revision {revision}; leave it out, or name the hub's model")
+    parts = _parts_with_weights(path, where) if index == "model_index.json" else [path]
+    for part in parts:
+        _check_weights(part, where)
+
+
+def _parts_with_weights(folder: Path, where: str) -> list[Path]:
+    """Folders of a pipeline's parts that are models, by its index."""
+    parts: list[Path] = []
+    for name, kind in read_json(folder / "model_index.json", where).items():
+        if not isinstance(kind, list) or len(cast(list[Any], kind)) != 2 or None in kind:
+            continue
+        if not (folder / name).is_dir():
+            raise UsageError(f"{where}: its model_index.json names the part {name}, and there is no such folder")
+        if (folder / name / "config.json").is_file() and not str(cast(list[Any], kind)[1]).endswith(_WITHOUT_WEIGHTS):
+            parts.append(folder / name)
+    return parts
+
+
+def _check_weights(folder: Path, where: str) -> None:
+    indexes = [folder / name for name in _INDEXES if (folder / name).is_file()]
+    single = [folder / name for name in _SINGLE if (folder / name).is_file()]
+    if not indexes and not single:
+        found = sorted(path.name for path in folder.iterdir() if path.suffix in _WEIGHT_ENDINGS)
+        if found and not any(name.endswith(".safetensors") for name in found):
+            why = f"only pickled weights ({', '.join(found[:3])}), which are never read: get or convert to .safetensors"
+        else:
+            why = f"no {' or '.join(_SINGLE)} and no index of shards" + (
+                f" (found: {', '.join(found[:3])})" * bool(found)
+            )
+        raise UsageError(f"{where}: {folder} holds {why}")
+    files = single[:1]
+    if not single:
+        shards: Any = read_json(indexes[0], where).get("weight_map")
+        if not isinstance(shards, dict):
+            raise UsageError(f"{where}: {indexes[0]} has no weight_map; fetch the file again")
+        files = [folder / str(name) for name in dict.fromkeys(cast(dict[str, Any], shards).values())]
+    missing = [file.name for file in files if not file.is_file()]
+    if missing:
+        raise UsageError(
+            f"{where}: {len(missing)} of the {len(files)} files of weights that {indexes[0]} names are missing, such "
+            f"as {missing[0]}; fetch the checkpoint again"
+        )
+    for file in files:
+        _header(file, where)
+
+
+def read_json(path: Path, where: str) -> dict[str, Any]:
+    """A checkpoint's own JSON object.
+
+    Raises:
+        UsageError: it is none, or a pointer of git-lfs.
+    """
+    data = path.read_bytes()
+    if data.startswith(_POINTER):
+        raise UsageError(f"{where}: {_is_a_pointer(path)}")
+    try:
+        row = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{where}: {path} is not JSON ({error}); fetch the file again") from error
+    if not isinstance(row, dict):
+        raise UsageError(f"{where}: {path} is not a JSON object; fetch the file again")
+    return cast(dict[str, Any], row)
+
+
+class Entry(NamedTuple):
+    """A tensor in a safetensors file."""
+
+    dtype: str
+    """As the format writes it, such as `BF16`."""
+    shape: tuple[int, ...]
+    begin: int
+    """First byte in the file."""
+    end: int
+    """The byte after its last."""
+
+
+class Header(NamedTuple):
+    """What stands before the numbers of a safetensors file."""
+
+    tensors: dict[str, Entry]
+    metadata: dict[str, str]
+    sha256: str
+    """Of the header's bytes."""
+
+
+def safetensors_header(path: Path) -> Header:
+    """Read the header of a safetensors file, and see that the file is as long as it says.
+
+    Raises:
+        ValueError: the file is none, cut off, or a pointer of git-lfs; says what to do, without the file's setting.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(8)
+        if start and _POINTER.startswith(start):
+            raise ValueError(_is_a_pointer(path))
+        length = int.from_bytes(start, "little")
+        if size < 8 or not 2 <= length <= min(size - 8, _LONGEST_HEADER):
+            raise ValueError(f"{path} ({size:,} bytes) is not a safetensors file, or is cut off; fetch it again")
+        data = file.read(length)
+    try:
+        row = json.loads(data)
+        metadata = row.pop("__metadata__", {})
+        tensors = {
+            name: Entry(entry["dtype"], tuple(entry["shape"]), *(8 + length + at for at in entry["data_offsets"]))
+            for name, entry in row.items()
+        }
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path} has no readable safetensors header; fetch it again") from error
+    expected = max((entry.end for entry in tensors.values()), default=8 + length)
+    if size != expected:
+        kind = "is cut off" if size < expected else "has more bytes than its header says"
+        raise ValueError(f"{path} {kind}: {size:,} bytes, expected {expected:,}; fetch it again")
+    return Header(tensors, metadata, hashlib.sha256(data).hexdigest())
+
+
+def _header(path: Path, where: str) -> Header:
+    try:
+        return safetensors_header(path)
+    except ValueError as error:
+        raise UsageError(f"{where}: {error}") from error
+
+
+def _is_a_pointer(path: Path) -> str:
+    return f"{path} is a git-lfs pointer and not the file itself; run `git lfs pull` in that repository"
+
+
+def model_folder(model: str, revision: str | None, index: str) -> Path | None:
+    """The folder of a local checkpoint, or of the hub's snapshot where the cache has one; None: nothing is here yet."""
+    found = small_file(model, revision, index, ask_hub=False)
+    return None if found is None else found.parent
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    return sorted({*folder.glob("*.safetensors"), *folder.glob("*/*.safetensors")})
+
+
+def identity(model: str, revision: str | None, index: str, *, option: str) -> dict[str, str]:
+    """What a checkpoint holds, so that other weights under the same name are noticed.
+
+    Of the hub's models it is the commit. Of a directory it is a hash of its configuration files, the headers and sizes
+    of its safetensors files, and 256 bytes from the middle of up to 2,000 tensors of each: a fine-tuned model has the
+    same header and size as the one that it came from. No more than 1 MB is read of any file of weights.
+
+    Args:
+        model: as the user gave it.
+        revision: of a hub id.
+        index: `config.json` or `model_index.json`.
+        option: how the user names the setting, for the message.
+
+    Returns:
+        `{"revision": commit}` or `{"weights": hash}`; empty where the hub has neither sent the index nor answers, and
+        the load will fail.
+
+    Raises:
+        UsageError: a file of weights is broken.
+    """
+    folder = Path(locate(model))
+    if not folder.is_dir():
+        found = small_file(model, revision, index)
+        return {} if found is None else {"revision": _commit(found, index)}
+    hashed = hashlib.sha256()
+    small = (path for pattern in ("*", "*/*") for ending in _CONFIGS for path in folder.glob(pattern + ending))
+    for path in sorted(small):
+        if path.stat().st_size <= _LARGEST_CONFIG:
+            hashed.update(f"{path.relative_to(folder).as_posix()}\0".encode())
+            hashed.update(hashlib.sha256(path.read_bytes()).digest())
+    for path in _weight_files(folder):
+        hashed.update(f"{path.relative_to(folder).as_posix()}\0".encode())
+        hashed.update(sampled(path, f"{option} {model}"))
+    return {"weights": hashed.hexdigest()[:32]}
+
+
+def _commit(file: Path, index: str) -> str:
+    """By the cache's own layout: `…/snapshots/<commit>/<index>`."""
+    return file.parents[len(Path(index).parts) - 1].name
+
+
+def sampled(path: Path, where: str) -> bytes:
+    """A hash of a safetensors file's header and size and of 256 bytes from the middle of up to 2,000 tensors.
+
+    Raises:
+        UsageError: the file is broken.
+    """
+    header = _header(path, where)
+    hashed = hashlib.sha256(f"{header.sha256} {path.stat().st_size}".encode())
+    entries = sorted(header.tensors.values(), key=lambda entry: entry.begin)
+    with path.open("rb") as file:
+        for entry in entries[:: -(-len(entries) // _MOST_SAMPLES) or 1]:
+            middle = (entry.begin + entry.end) // 2
+            file.seek(max(entry.begin, middle - _SAMPLE_BYTES // 2))
+            hashed.update(file.read(min(_SAMPLE_BYTES, entry.end - entry.begin)))
+    return hashed.digest()
+
+
+def file_sha256(path: Path) -> str:
+    """The file's hash, 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def layer_shapes(folder: Path) -> dict[str, tuple[int, ...]] | None:
+    """By layer of a model's folder, the shape of its weight, from the headers of its files.
+
+    Returns:
+        None where a file that the index names is not there.
+    """
+    index = next((folder / name for name in _INDEXES if (folder / name).is_file()), None)
+    files = {folder / name for name in _SINGLE if (folder / name).is_file()}
+    if index is not None:
+        files = {folder / name for name in read_json(index, str(folder)).get("weight_map", {}).values()}
+    if not files or not all(file.is_file() for file in files):
+        return None
+    return {
+        name.removesuffix(".weight"): entry.shape
+        for file in files
+        for name, entry in _header(file, str(folder)).tensors.items()
+        if name.endswith(".weight")
+    }
 
 
 @contextmanager

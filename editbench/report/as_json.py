@@ -1,26 +1,42 @@
-"""`report.json`: the numbers for programs. Its keys, version 1:
+"""`report.json`: the numbers for programs. Its keys, version 2:
 
-    {"schema": 1, "runs": [RUN, …], "comparisons": [COMPARISON, …], "differ": [setting, …],
-     "judges": [JUDGES, …]}
+    {"schema": 2, "runs": [RUN, …], "comparisons": [COMPARISON, …], "differ": [setting, …], "judges": [JUDGES, …]}
 
-          differ            the settings, of benchmark, language, judge, rubric and lossy mode, that are not the same
-                            in all runs: where there is one, the numbers are of different things
+          differ            the settings in which the runs differ so that their numbers are of different things
 
     RUN   name              text
-          overall           MEAN over all pairs (the item mean)
-          categories        {"physical": MEAN, "environmental": …, "social": …, "causal": …, "referential": …},
-                            all five always: one without pairs has num_pairs 0 and mean null
-          category_mean     {"mean": number or null, "num_categories_scored", "num_categories"}: the unweighted mean
-                            of the category means that exist (the official mean), with "mean_failures_as_low",
-                            "interval" and "interval_note" as in MEAN
+          headlines         [HEADLINE, …], the benchmark's own numbers; the first decides verdicts
+          overall           MEAN of the pairs' value over all pairs (the item mean)
+          categories        {category: MEAN}, in the benchmark's order; one without pairs has num_pairs 0, mean null
+          category_groups   {group: [category, …]}; "" for those without a group
+          dimensions        {dimension: MEAN}, each over the pairs that were asked for it, with "scale" as below
+          languages         {language: MEAN}
+          scale             [lowest, highest] value of a pair, or null where it is not known
+          rubric            its version, or null
+          content           hash of what was asked, 12 hexadecimal digits
           complete          true when no pair waits to be edited or scored
           state             the same in words
-          scale             [lowest, highest] value of the rubric
+          failures          {call: {kind: replies}}: replies of the judge without readings
+          num_replies       {call: replies}, with and without readings
+          num_retried       pairs of which a call was answered several times (--repeats)
+          tries             null for one try a pair, else {"num_tries", "spread", "num_pairs_spread", "best_mean",
+                            "num_pairs_best"}: spread of one try about its pair's mean, mean of the best tries
+          models            {model that answered: replies}
           editing, scoring  {"median_s", "mean_s": number or null, "unit": "GPU-s" or "CPU-s", "num_timed",
-                            "devices": {name: pairs}}
+                            "devices": {name: edits or scores}}
           flags             {"unchanged", "constant", "resized", …: edits}
           settings          {name: text}
+          notes             what a reader must know before the numbers, a sentence each
           judge             HEALTH
+
+    HEADLINE  name          as the benchmark's papers call it
+          value             number, or null
+          scale             [lowest, highest], or null
+          num_scored        pairs that the value is over
+          num_pairs         pairs that it is meant to be over
+          num_without_edit  of num_scored, pairs without an edit, which the official formula counts as such
+          interval, interval_note  as in MEAN
+          value_failures_as_low    the same with every failure at its dimension's lowest; number or null
 
     MEAN  mean                  number, or null when no pair was scored
           num_scored            pairs that the mean is over
@@ -29,19 +45,20 @@
           num_failed            {kind: pairs}, every kind also at 0: "edit failed", "edit refused", "missing edit", …
           num_not_scored        edited, not scored yet
           num_pending           not edited yet
-          mean_failures_as_low  the lower bound, failures counted at the scale's lowest; number or null
+          num_partial           scored pairs some of whose replies or tries failed
+          range                 {"low", "high"} of the scored pairs, or null
+          mean_failures_as_low  the lower bound, failures counted at the lowest; number or null
           interval              {"low", "high", "confidence", "num_groups", "method"} of the mean, or null
           interval_note         why there is no interval, or null
 
-    HEALTH  num_asked, num_readable  edits that the judge replied to; replies that are a value
-          num_distinct      different values
-          commonest, num_commonest  the value given most often, or null, and how often
-          num_at_top        values at the scale's top
-          share_tied        share of the pairs of edits that have one value, so no order; null below two
-          histogram         values in ten equal steps of the scale
-          batch_sizes       {size: edits judged in batches of that size}
-          repeats           {"num_pairs", "num_same", "spread"} of pairs asked several times, those with one value
-                            throughout, standard deviation of a reply about its pair's mean; or null
+    HEALTH  num_asked, num_readable  replies of the judge over all calls, repeats and tries; those with readings
+          values            DISTRIBUTION of the pairs' values
+          dimensions        {dimension: DISTRIBUTION} of the readings
+          batch_sizes       {size: questions answered in batches of that size}
+          repeats           {"num_pairs", "num_several", "num_same", "spread", "num_short", "num_below_quorum"}: edits
+                            asked about several times; of these with two complete repeats; of these with one value
+                            throughout; standard deviation of a repeat about its edit's mean; edits with a value though
+                            some repeats failed; edits without one since more than half failed; or null
           num_sampled       pairs that controls were made of; 0: none were judged
           controls          [{"kind", "mean": MEAN, "difference": DIFFERENCE, "num_same", "largest"}]; the kinds and
                             their differences: "again" minus the first time; "right" minus "unchanged"; "words" (that
@@ -49,20 +66,32 @@
                             "unchanged", "of another", "blank" and "caption". p_corrected is over these kinds
           findings          the same in sentences
 
+    DISTRIBUTION  scale, num_values
+          num_distinct      different values
+          commonest, num_commonest  the value given most often, or null, and how often
+          num_at_top        values at the scale's top
+          share_tied        share of the pairs of edits that have one value, so no order; null below two
+          histogram         values in ten equal steps of the scale
+
     COMPARISON  first, second    names of two runs; every difference is second minus first
-          overall              DIFFERENCE over all pairs that both have a value for
+          headlines            {headline: DIFFERENCE}, those that both runs have; the first decides
+          overall              DIFFERENCE of the item mean
           categories           {category: DIFFERENCE}, those with pairs in both runs
-          low                  mean difference with failures at the scale's lowest, or null
-          num_low              pairs that `low` is over: both tried
+          dimensions           {dimension: DIFFERENCE}
+          mean_failures_as_low  difference of the deciding headline with failures at their lowest, or null
+          num_failures_as_low  pairs that it is over: both tried
           num_only_first, num_only_second  pairs that only one of them has a value for
-          num_asked_otherwise  pairs of one id with another instruction or source, in no number
+          num_asked_otherwise  pairs of one id with another question or source, in no number
           winner               the run that is shown to be ahead, or null
+          why_no_winner        in a sentence, or null
 
     DIFFERENCE  mean, num_pairs, interval, interval_note   as in MEAN
           num_wins, num_ties, num_losses  pairs on which the second run's value is greater, the same, less
           p_value              of the permutation test, or null
-          p_corrected          by Holm over all overall (or all category) tests of this report, or null
-          smallest_shown       the true difference that so many pairs show four times in five, or null
+          p_corrected          by Holm over its family, or null
+          smallest_p           the smallest p-value that so many sources can give, or null
+          num_tests            size of the family
+          minimum_detectable_difference  the true difference that so many pairs show four times in five, or null
 
     JUDGES  first, second   two score files of one run
           agreement         {"num_items", "num_ordered", "spearman": ESTIMATE, "kendall", "pairwise"}: pairwise is the
@@ -81,11 +110,13 @@ from dataclasses import asdict
 from typing import Any
 
 from editbench.report.content import Content
+from editbench.report.measured import content_hash
 from editbench.stats.comparison import Comparison
 from editbench.stats.judge_health import Health, findings
-from editbench.stats.summary import Cost, Mean, RunRecords, Summary
+from editbench.stats.outcomes import RunRecords
+from editbench.stats.summary import Cost, Mean, Summary
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 def to_json(content: Content) -> bytes:
@@ -102,41 +133,37 @@ def to_json(content: Content) -> bytes:
 
 
 def _run(run: RunRecords, summary: Summary) -> dict[str, Any]:
+    dimensions = {
+        name: {**_mean(mean), "scale": summary.dimension_scales.get(name)} for name, mean in summary.dimensions.items()
+    }
     return {
         "name": summary.name,
+        "headlines": [asdict(found) for found in summary.headlines],
         "overall": _mean(summary.overall),
         "categories": {name: _mean(mean) for name, mean in summary.categories.items()},
-        "category_mean": {
-            "mean": summary.category_mean,
-            "mean_failures_as_low": summary.category_mean_failures_as_low,
-            "interval": asdict(summary.category_interval) if summary.category_interval else None,
-            "interval_note": summary.category_interval_note,
-            "num_categories_scored": summary.num_categories_scored,
-            "num_categories": summary.num_categories,
-        },
+        "category_groups": dict(summary.category_groups),
+        "dimensions": dimensions,
+        "languages": {name: _mean(mean) for name, mean in summary.languages.items()},
+        "scale": summary.scale,
+        "rubric": run.rubric.version if run.rubric else None,
+        "content": content_hash(run),
         "complete": summary.complete,
         "state": summary.state,
-        "scale": list(summary.scale),
+        "failures": {call: dict(kinds) for call, kinds in summary.failures.items()},
+        "num_replies": dict(summary.num_replies),
+        "num_retried": summary.num_retried,
+        "tries": asdict(summary.tries) if summary.tries else None,
+        "models": dict(summary.models),
         "editing": _cost(summary.editing),
         "scoring": _cost(summary.scoring),
         "flags": dict(summary.flags),
         "settings": dict(run.settings),
+        "notes": list(run.notes),
     }
 
 
 def _mean(mean: Mean) -> dict[str, Any]:
-    return {
-        "mean": mean.mean,
-        "num_scored": mean.num_scored,
-        "num_pairs": mean.num_pairs,
-        "num_edited": mean.num_edited,
-        "num_failed": dict(mean.num_failed),
-        "num_not_scored": mean.num_not_scored,
-        "num_pending": mean.num_pending,
-        "mean_failures_as_low": mean.mean_failures_as_low,
-        "interval": asdict(mean.interval) if mean.interval else None,
-        "interval_note": mean.interval_note,
-    }
+    return asdict(mean)
 
 
 def _cost(cost: Cost) -> dict[str, Any]:
@@ -150,7 +177,7 @@ def _cost(cost: Cost) -> dict[str, Any]:
 
 
 def _comparison(entry: Comparison) -> dict[str, Any]:
-    return {**asdict(entry), "winner": entry.winner}
+    return {**asdict(entry), "winner": entry.winner, "why_no_winner": entry.why_no_winner}
 
 
 def _health(health: Health, run: RunRecords) -> dict[str, Any]:

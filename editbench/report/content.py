@@ -1,4 +1,4 @@
-"""What a report tells, reckoned once and shown by all of its forms."""
+"""What a report says, computed once and shown by all of its forms."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,9 +8,23 @@ from editbench.run.run_dir import sha256
 from editbench.stats.comparison import Comparison, compare, unlike
 from editbench.stats.correlation import TwoJudges, two_judges
 from editbench.stats.judge_health import Health, examine
-from editbench.stats.summary import RunRecords, Summary, summarize
+from editbench.stats.outcomes import RunRecords
+from editbench.stats.summary import Summary, summarize
 
-_MOST_SHOWN = 5000  # cards of a page: a browser takes seconds for them already, and 100,000 it does not take
+_MOST_SHOWN = 5000  # pairs of a page, and
+_MOST_PICTURES = 60_000  # its pictures: a browser takes seconds for the addresses of so many
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Live:
+    """What a page says of runs that are still going."""
+
+    again_s: int
+    """Seconds until it is written, and loaded, again."""
+    line: str
+    """Rates and what is left, in a sentence."""
+    newest: tuple[str, ...]
+    """Ids of the pairs that were edited or scored last, the newest first."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +50,8 @@ class Content:
     """Each two score files of one run."""
     shown: tuple[str, ...]
     """Ids of the pairs that the page shows: all, or 5,000 of more, drawn by their ids and so the same for every run."""
+    live: Live | None = None
+    """How fast the runs go, for a page that is written again while they do; None: written once."""
 
     @property
     def summaries(self) -> list[Summary]:
@@ -47,9 +63,39 @@ class Content:
         """Whether there is more than one run."""
         return len(self.runs) > 1
 
+    @property
+    def leader(self) -> str | None:
+        """The run with the highest first headline; None where no run has one."""
+        values = [
+            (summary.headlines[0].value, summary.name)
+            for summary in self.summaries
+            if summary.headlines and summary.headlines[0].value is not None
+        ]
+        return max(values, key=lambda entry: entry[0])[1] if values else None
 
-def tell(runs: Sequence[RunRecords]) -> Content:
-    """Reckon everything; the same records give the same content.
+    @property
+    def ranked(self) -> list[Comparison]:
+        """The comparisons: the leader's first, then by the size of the deciding difference."""
+        leader = self.leader
+        return sorted(self.comparisons, key=lambda one: (leader not in (one.first, one.second), -_size(one)))
+
+    @property
+    def num_of_leader(self) -> int:
+        """How many of the comparisons are the leader's."""
+        leader = self.leader
+        return sum(leader in (one.first, one.second) for one in self.comparisons)
+
+
+def _size(entry: Comparison) -> float:
+    return abs(entry.deciding.mean) if entry.deciding.mean is not None else -1.0
+
+
+def tell(runs: Sequence[RunRecords], live: Live | None = None) -> Content:
+    """Compute everything; the same records give the same content.
+
+    Args:
+        runs: with their records.
+        live: how fast they go, for a page that is written again.
 
     Raises:
         UsageError: there is no run.
@@ -61,12 +107,14 @@ def tell(runs: Sequence[RunRecords]) -> Content:
         comparisons=tuple(compare(runs)),
         differ=tuple(unlike(runs)),
         judges=tuple(two_judges(runs)),
-        shown=_drawn(list(dict.fromkeys(pair.pair_id for run in runs for pair in run.pairs))),
+        shown=_drawn(list(dict.fromkeys(pair.pair_id for run in runs for pair in run.pairs)), len(runs)),
+        live=live,
     )
 
 
-def _drawn(pair_ids: Sequence[str]) -> tuple[str, ...]:
-    if len(pair_ids) <= _MOST_SHOWN:
+def _drawn(pair_ids: Sequence[str], num_runs: int) -> tuple[str, ...]:
+    most = min(_MOST_SHOWN, _MOST_PICTURES // num_runs)
+    if len(pair_ids) <= most:
         return tuple(pair_ids)
-    drawn = set(sorted(pair_ids, key=lambda pair_id: sha256(pair_id.encode()))[:_MOST_SHOWN])
+    drawn = set(sorted(pair_ids, key=lambda pair_id: sha256(pair_id.encode("utf-8", "backslashreplace")))[:most])
     return tuple(pair_id for pair_id in pair_ids if pair_id in drawn)

@@ -1,24 +1,29 @@
-"""`--export`: one flat table for pandas and its like, a row for each pair of each score file of each run.
+"""`--export`: one flat table for pandas and its like, a row for each try of each pair of each score file of each run.
 
-Columns: `run`, `scores` (the score file's name), `pair_id`, `category`, `status` (`scored`, a kind of failure, or
-`not scored` and `pending`, which wait), `value` (on the rubric's scale, only where scored), `reason` (the failure in a
-sentence); then the fields of the pair, of its edit (`edit_…`) and of its score (`score_…`), as `editbench/records.py`
-tells them. What holds several stands in one cell with `; ` between.
+Columns: `run`, `scores` (the score file's name), `pair_id`, `try` (from 0), `category`, `status` (`scored`, a kind of
+failure, or `not scored` and `pending`, which wait), `value` (on the rubric's scale, only where scored), `reason` (the
+failure in a sentence), `dimension_NAME` (a reading, or none), `value_NAME` (the rubric's other values), `reply_CALL`
+(the judge's words; of several repeats a JSON list); then the other fields of the pair, of its edit (`edit_…`) and of
+its score (`score_…`), as `editbench/records.py` describes them. Several texts stand in one cell with `; ` between,
+anything deeper as JSON.
 """
 
 import csv
 import io
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from editbench.records import Edit, Pair, Record, Score
-from editbench.report.content import Content
-from editbench.run.durable import write_atomic
-from editbench.stats.summary import Outcome, RunRecords, outcome
+import msgspec
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-_TOLD = {"pair_id", "value", "failure", "detail"}  # of a score: the outcome holds them, checked
+from editbench.records import Answer, Edit, Pair, Record, Score
+from editbench.report.content import Content
+from editbench.report.text import inert
+from editbench.run.durable import write_atomic
+from editbench.stats.outcomes import Outcome, RunRecords
+
+_OUTCOME = {"pair_id", "try_", "value", "failure", "detail", "dimensions", "values"}  # the outcome holds them, checked
 _Cell = str | int | float | None
 
 
@@ -31,35 +36,64 @@ def write_export(content: Content, path: Path) -> None:
     Raises:
         OSError: the folder can't be written.
     """
-    kinds = _columns()
-    rows = [_row(told.run, pair) for told in content.runs for pair in told.run.pairs]
+    runs = [told.run for told in content.runs]
+    kinds = _columns(runs)
+    rows = [row for run in runs for pair in run.pairs for row in _rows(run, pair)]
     write_atomic(path, _parquet(kinds, rows) if path.suffix == ".parquet" else _csv(kinds, rows))
 
 
-def _columns() -> dict[str, Any]:
+def _columns(runs: Sequence[RunRecords]) -> dict[str, Any]:
     """The type of each column by its name, in their order."""
-    kinds: dict[str, Any] = dict.fromkeys(("run", "scores", "pair_id", "category"), str)
-    kinds |= get_type_hints(Outcome) | get_type_hints(Pair)
-    for prefix, record, left_out in (("edit_", Edit, {"pair_id"}), ("score_", Score, _TOLD)):
+    kinds: dict[str, Any] = {"run": str, "scores": str, "pair_id": str, "try": int, "category": str, "status": str}
+    kinds |= {"value": float, "reason": str}
+    scores = [score for run in runs for score in run.scores.values()]
+    values = dict.fromkeys(
+        name for run in runs for end in run.outcomes.values() for name in end.values if name != "value"
+    )
+    kinds |= dict.fromkeys((f"dimension_{name}" for run in runs for name in run.dimensions), float)
+    kinds |= dict.fromkeys((f"value_{name}" for name in values), float)
+    kinds |= dict.fromkeys((f"reply_{answer.call}" for score in scores for answer in score.answers), str)
+    kinds |= {name: kind for name, kind in get_type_hints(Pair).items() if name not in kinds}
+    for prefix, record, left_out in (("edit_", Edit, {"pair_id", "try_"}), ("score_", Score, _OUTCOME)):
         kinds |= {prefix + name: kind for name, kind in get_type_hints(record).items() if name not in left_out}
     return kinds
 
 
-def _row(run: RunRecords, pair: Pair) -> dict[str, _Cell]:
-    end = outcome(run, pair.pair_id)
-    row: dict[str, Any] = {"run": run.run, "scores": run.score_file}
-    row |= {"status": end.status, "value": end.value, "reason": end.reason} | _fields(pair, "")
-    row |= _fields(run.edits.get(pair.pair_id), "edit_") | _fields(run.scores.get(pair.pair_id), "score_")
+def _rows(run: RunRecords, pair: Pair) -> list[dict[str, _Cell]]:
+    end = run.outcomes[pair.pair_id]
+    return [_row(run, pair, number, one) for number, one in enumerate(end.tries or (end,))]
+
+
+def _row(run: RunRecords, pair: Pair, number: int, end: Outcome) -> dict[str, _Cell]:
+    edit, score = run.edits.get((pair.pair_id, number)), run.scores.get((pair.pair_id, number))
+    row: dict[str, Any] = {"run": run.run, "scores": run.score_file, "try": number}
+    row |= {"status": end.status, "value": end.value, "reason": end.reason}
+    row |= {f"dimension_{name}": value for name, value in end.dimensions.items()}
+    row |= {f"value_{name}": value for name, value in end.values.items() if name != "value"}
+    row |= {f"reply_{call}": reply for call, reply in _replies(score).items()}
+    row |= _fields(pair, "") | _fields(edit, "edit_") | _fields(score, "score_")
     return {name: _cell(value) for name, value in row.items()}
 
 
+def _replies(score: Score | None) -> dict[str, str | None]:
+    by_call: dict[str, list[Answer]] = {}
+    for answer in score.answers if score else ():
+        by_call.setdefault(answer.call, []).append(answer)
+    return {
+        call: found[0].reply if len(found) == 1 else json.dumps([one.reply for one in found], ensure_ascii=False)
+        for call, found in by_call.items()
+    }
+
+
 def _fields(record: Record | None, prefix: str) -> dict[str, Any]:
-    return {prefix + name: getattr(record, name) for name in record.__dataclass_fields__} if record else {}
+    return {prefix + name: getattr(record, name) for name in record.__struct_fields__} if record else {}
 
 
 def _cell(value: Any) -> _Cell:
-    if isinstance(value, tuple):
-        value = "; ".join("" if entry is None else str(entry) for entry in value)
+    if isinstance(value, tuple | list) and all(isinstance(entry, str) for entry in value):
+        value = "; ".join(value)
+    elif isinstance(value, tuple | list | dict):
+        value = json.dumps(msgspec.to_builtins(value), ensure_ascii=False) if value else ""
     # a lone surrogate is no UTF-8: it stands as its escape
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
@@ -67,10 +101,10 @@ def _cell(value: Any) -> _Cell:
 def _csv(kinds: Mapping[str, Any], rows: list[dict[str, _Cell]]) -> bytes:
     file = io.StringIO(newline="")
     table = csv.writer(file)  # lines end with \r\n: only then is a lone \r in a text quoted before Python 3.13
-    table.writerow(kinds)
+    table.writerow([inert(name) for name in kinds])
     for row in rows:
         cells = [row.get(name) for name in kinds]
-        table.writerow([f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell for cell in cells])
+        table.writerow([inert(cell) if isinstance(cell, str) else cell for cell in cells])
     return file.getvalue().encode()
 
 

@@ -4,9 +4,14 @@ from collections.abc import Iterable, Sequence
 
 from editbench.report import text
 from editbench.report.content import Content
+from editbench.report.measured import failed_calls, judged_alike, leader, measured, title
+from editbench.report.results import Table, tables
+from editbench.report.results import to_markdown as table_to_markdown
+from editbench.report.versus import turned
 from editbench.stats.comparison import Comparison, Difference
 from editbench.stats.correlation import TwoJudges
-from editbench.stats.summary import SCORED, Mean, RunRecords, Summary, outcome
+from editbench.stats.outcomes import SCORED, RunRecords
+from editbench.stats.summary import Mean, Summary
 
 _REASONS_SHOWN = 10
 _MEAN = ("mean", "scored", "95 % interval")
@@ -19,23 +24,21 @@ def to_markdown(content: Content, plots: dict[str, str]) -> str:
     """
     summaries = content.summaries
     runs = [told.run for told in content.runs]
-    parts = ["# Image edits, judged"]
+    parts = [f"# {text.markdown(title(content))}", *_measured(content)]
     if content.differ:
-        parts.append(f"> **These runs differ in {_listed(content.differ)}: their numbers are of different things.**")
+        parts.append(
+            f"> **These runs differ in {text.listed(content.differ)}: their numbers are of different things.**"
+        )
+    parts += [*_results(content), *(_headline(summary) for summary in summaries if not content.several)]
     parts += [
-        f"> **{text.markdown(run.name)} was edited in a lossy way: {text.markdown(run.settings['lossy mode'])}.**"
-        for run in runs
-        if "lossy mode" in run.settings
+        f"> **{text.markdown(summary.name)}: {text.markdown(line)}.**"
+        for summary in summaries
+        for line in _state(summary)
     ]
-    parts += [
-        f"> {text.markdown(run.name)} was edited on more than one {text.markdown(run.settings['made on several'])}: "
-        "the last bits of its pictures may differ between them."
-        for run in runs
-        if "made on several" in run.settings
-    ]
-    parts += [*(_headline(summary) for summary in summaries), _means(summaries)]
     if content.comparisons:
-        parts += ["## Compared", *_compared(content.comparisons)]
+        parts += ["## Which is better?", *_compared(content)]
+    if not content.several:
+        parts += ["## In numbers", _means(content)]
     parts += ["## The judge", *_judges(content)]
     for entry in content.judges:
         parts += [f"### {text.markdown(entry.first)} and {text.markdown(entry.second)}", _agreement(entry)]
@@ -49,41 +52,72 @@ def to_markdown(content: Content, plots: dict[str, str]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1]
+def _measured(content: Content) -> Iterable[str]:
+    about = measured(content)
+    yield " · ".join(f"{name} **{text.markdown(value, 200)}**" for name, value in about.facts)
+    lines = [
+        f"* The runs differ in **{text.markdown(name)}**"
+        + (f": {'; '.join(text.markdown(value, 200) for value in values)}." if values else ".")
+        for name, values in about.between
+    ]
+    lines += [f"* {text.markdown(line)}" for line in about.departs]
+    if lines:
+        yield "\n".join(lines)
+    for told, warnings in zip(content.runs, about.warnings, strict=True):
+        who = f"{text.markdown(told.run.name)}: " if content.several else ""
+        for line in warnings:
+            yield f"> **{who}{text.markdown(line)}**"
+
+
+def _results(content: Content) -> Iterable[str]:
+    for place, table in enumerate(tables(content)):
+        yield str(table_to_markdown(table)).rstrip("\n")
+        if place == 0:
+            yield "Means of the scored pairs, in brackets how many of how many, where they are not all" + (
+                "; bold: shown to be ahead of every other run." if content.several else "."
+            )
+        yield from _without_interval(table)
+
+
+def _without_interval(table: Table) -> Iterable[str]:
+    for note, labels in table.without_interval:
+        names = text.listed([text.markdown(label) for label in labels])
+        yield f"No interval for {names if len(labels) < len(table.columns) else 'any of them'}: {note}."
 
 
 def _headline(summary: Summary) -> str:
-    o, name = summary.overall, text.markdown(summary.name)
+    found, name = summary.headlines[0] if summary.headlines else None, text.markdown(summary.name)
     if (nothing := text.no_score(summary)) is not None:
-        sentence = f"**{name}**: {nothing}."
-    else:
-        between = f", 95 % interval {text.interval(o)}" if o.interval else f", interval: {o.interval_note}"
-        sentence = f"**{name}**: item mean **{text.number(o.mean)}** ({text.of(o)} scored{between})."
-        if o.total_failed:
-            low = text.number(o.mean_failures_as_low)
-            sentence += f" With the {o.total_failed} failed counted as {summary.scale[0]:g}: {low}."
-    return sentence if summary.complete else f"{sentence}\n\n> **This is {summary.state}.**"
+        return f"**{name}**: {text.markdown(nothing)}."
+    if found is None or found.value is None:
+        return f"**{name}**: no {text.markdown(text.label(found.name)) if found else 'headline'}."
+    between = text.between(found.interval, found.interval_note)
+    sentence = (
+        f"**{name}**: {text.markdown(text.label(found.name))} **{text.number(found.value)}** ({found.num_scored} of "
+        f"{found.num_pairs} scored, {'95 % interval ' if found.interval else 'interval: '}{between})."
+    )
+    if found.value_failures_as_low is not None and found.value_failures_as_low != found.value:
+        sentence += f" With failures at their lowest: {text.number(found.value_failures_as_low)}."
+    return sentence
 
 
-def _means(summaries: Sequence[Summary]) -> str:
-    def row(summary: Summary, label: str, cells: Sequence[str]) -> list[str]:
-        return [*([text.markdown(summary.name)] if len(summaries) > 1 else []), label, *cells]
+def _state(summary: Summary) -> Iterable[str]:
+    if summary.overall.num_pairs and not summary.complete:
+        yield f"this is {summary.state}"
 
+
+def _means(content: Content) -> str:
+    """Of one run, each number with all that it is over."""
     rows: list[list[str]] = []
-    for summary in summaries:
-        for label, mean in [*summary.categories.items(), ("**item mean** (all pairs)", summary.overall)]:
-            if mean.num_pairs:
-                rows.append(row(summary, label, _cells(mean)))
-        over = f"{summary.num_categories_scored} of {summary.num_categories} categories"
-        between = text.between(summary.category_interval, summary.category_interval_note)
-        low = text.number(summary.category_mean_failures_as_low)
-        rows.append(
-            row(summary, "**category mean** (official)", [text.number(summary.category_mean), over, between, low, ""])
-        )
-    bottom = f"failures as {summaries[0].scale[0]:g}"
-    names = [*(["run"] if len(summaries) > 1 else []), "", *_MEAN, bottom, "without a score"]
-    return _table(names, rows, num_left=len(names) - 5)
+    for table in tables(content):
+        for column, cell in zip(table.columns, table.rows[0], strict=True):
+            if cell is not None and (table.view == tables(content)[0].view or not column.is_headline):
+                label = text.markdown(f"{column.group}: {column.label}" if column.group else column.label)
+                between = text.between(cell.interval, cell.interval_note)
+                missing = text.counted(cell.failed)
+                label = f"**{label}**" if column.is_headline else label
+                rows.append([label, text.number(cell.value), cell.of, between, text.number(cell.low), missing])
+    return _table(["", *_MEAN, "failures at lowest", "without a score"], rows)
 
 
 def _cells(mean: Mean) -> list[str]:
@@ -92,28 +126,34 @@ def _cells(mean: Mean) -> list[str]:
     return [text.number(mean.mean), text.of(mean), text.interval(mean), low, missing]
 
 
-def _compared(comparisons: Sequence[Comparison]) -> Iterable[str]:
+def _compared(content: Content) -> Iterable[str]:
     def row(label: str, found: Difference, low: str) -> list[str]:
         shown = f"**{text.signed(found.mean)}**" if found.shown else text.signed(found.mean)
         ends = f"{found.num_wins} / {found.num_ties} / {found.num_losses}"
-        could = text.number(found.smallest_shown)
+        could = text.number(found.minimum_detectable_difference)
         cells = [str(found.num_pairs), shown, text.interval(found), text.p_value(found.p_corrected), ends, could]
         return [label, *cells, low]
 
+    comparisons = [turned(entry) for entry in content.ranked]
     names = [
-        "",
+        "winner − loser",
         "pairs",
         "difference",
         "95 % interval",
         "p (Holm)",
         "win / tie / loss",
         "could have shown",
-        "failures as lowest",
+        "failures at lowest",
     ]
-    yield "\n".join(f"* {_verdict(entry)}" for entry in comparisons)
-    yield _table(names, [row(_pairing(entry), entry.overall, text.low(entry)) for entry in comparisons])
+    if len(content.runs) > 3 and (first := leader(content)) is not None:
+        yield f"**{text.markdown(first[0])}** {text.markdown(first[1])}"
+    else:
+        yield "\n".join(f"* {_verdict(entry)}" for entry in comparisons)
+    yield _table(names, [row(_pairing(entry), entry.deciding, text.low(entry)) for entry in comparisons])
     for entry in comparisons if len(comparisons) == 1 else ():
-        yield _table(names[:-1], [row(name, found, "")[:-1] for name, found in entry.categories.items()])
+        inner = [(name, found) for name, found in entry.headlines.items() if name != entry.decides]
+        inner += [*entry.categories.items(), *(entry.dimensions.items() if len(entry.dimensions) > 1 else ())]
+        yield _table(names[:-1], [row(text.markdown(text.label(name)), found, "")[:-1] for name, found in inner])
     apart = [
         f"{_pairing(entry)}: {entry.num_only_second} scored only in the first named, {entry.num_only_first} only in "
         f"the second, {entry.num_asked_otherwise} asked otherwise"
@@ -122,39 +162,58 @@ def _compared(comparisons: Sequence[Comparison]) -> Iterable[str]:
     ]
     yield "\n".join(
         [
-            "Over the pairs that both runs have a score for; bold where a difference is shown. Permutation tests by "
-            f"source image, corrected by Holm over the {len(comparisons)} overall here"
-            f"{' and, apart, over the categories' if len(comparisons) == 1 else ''}; *could have shown* is the "
-            "difference that so many pairs show four times in five.",
+            f"Differences of {text.markdown(text.label(comparisons[0].decides))} over the pairs that both runs have a "
+            "score for; bold where a difference is shown. Permutation tests by source image, corrected by Holm over "
+            f"the {len(comparisons)} comparisons of a headline"
+            f"{' and, apart, over the categories and the dimensions' if len(comparisons) == 1 else ''}; *could have "
+            "shown* is the difference that so many pairs show four times in five.",
             *(f"Not compared: {line}." for line in apart),
         ]
     )
 
 
 def _judges(content: Content) -> Iterable[str]:
-    values: list[list[str]] = []
     means: list[list[str]] = []
     differences: list[list[str]] = []
+    alike = judged_alike(content)
+    if alike:
+        yield "\n".join(f"* {text.markdown(line)}" for line in alike)
     for told in content.runs:
         who = [text.markdown(told.run.name)] if content.several else []
-        if content.several:
+        lines = [line for line in text.judged(told.health, told.run, content.several) if line not in alike]
+        if content.several and lines:
             yield f"**{text.markdown(told.run.name)}**"
-        yield "\n".join(f"* {text.markdown(line)}" for line in text.judged(told.health, told.run))
-        values.append([*who, *map(str, told.health.histogram)])
+        if lines:
+            yield "\n".join(f"* {text.markdown(line)}" for line in lines)
         for control in told.health.controls:
             found = control.difference
             means.append([*who, text.CONTROL_NAMES[control.kind], *_cells(control.mean)])
             cells = [str(found.num_pairs), text.signed(found.mean), text.interval(found)]
             name = text.CONTROL_DIFFERENCES[control.kind]
             differences.append([*who, name, *cells, text.p_value(found.p_corrected)])
+    yield from _histograms(content)
     who = ["run"] if content.several else []
-    scale = content.runs[0].run.scale
-    yield "How many edits got what score:"
-    yield _table([*who, *text.steps(scale)], values, num_left=len(who))
     if means:
-        yield _table([*who, "control", *_MEAN, f"failures as {scale[0]:g}", "without a score"], means, len(who) + 1)
+        yield _table([*who, "control", *_MEAN, "failures at lowest", "without a score"], means, len(who) + 1)
         names = [*who, "held against each other", "pairs", "difference", "95 % interval", "p (Holm)"]
         yield _table(names, differences, len(who) + 1)
+
+
+def _histograms(content: Content) -> Iterable[str]:
+    """How many got what, a table for each scale that occurs."""
+    by_scale: dict[tuple[float, float], list[list[str]]] = {}
+    for told in content.runs:
+        who = [text.markdown(told.run.name)] if content.several else []
+        found = [("value", told.health.values)]
+        found += list(told.health.dimensions.items()) if len(told.health.dimensions) > 1 else []
+        for name, of_it in found:
+            if of_it.scale is not None and of_it.num_values:
+                row = [*who, text.markdown(name), *map(str, of_it.histogram)]
+                by_scale.setdefault(of_it.scale, []).append(row)
+    for scale, rows in by_scale.items():
+        yield "How many edits got what:"
+        who = ["run"] if content.several else []
+        yield _table([*who, "", *text.steps(scale)], rows, num_left=len(who) + 1)
 
 
 def _agreement(entry: TwoJudges) -> str:
@@ -162,16 +221,13 @@ def _agreement(entry: TwoJudges) -> str:
 
 
 def _pairing(entry: Comparison) -> str:
-    first, second = text.markdown(entry.first), text.markdown(entry.second)
-    if entry.winner is None:
-        return f"{second} − {first}"
-    return f"**{second}** − {first}" if entry.winner == entry.second else f"{second} − **{first}**"
+    ahead, behind = text.markdown(entry.second), text.markdown(entry.first)
+    return f"**{ahead}** − {behind}" if entry.winner else f"{ahead} − {behind}"
 
 
 def _verdict(entry: Comparison) -> str:
-    first, second = text.markdown(entry.first), text.markdown(entry.second)
-    ahead, behind = (first, second) if entry.winner == entry.first else (second, first)
-    return text.verdict(entry).format(first=first, second=second, winner=f"**{ahead}**", loser=behind)
+    ahead, behind = text.markdown(entry.second), text.markdown(entry.first)
+    return text.verdict(entry).format(ahead=f"**{ahead}**" if entry.winner else ahead, behind=behind)
 
 
 def _failures(content: Content) -> Iterable[str]:
@@ -183,10 +239,17 @@ def _failures(content: Content) -> Iterable[str]:
         return
     names = [text.markdown(run.name) for run in runs]
     yield _table(["", *names], [[kind, *(str(count.get(kind, 0)) for count in counts)] for kind in kinds])
+    calls = [
+        [text.markdown(call), kind, *(f"{num} of {whole}" if whole else "–" for num, whole in found)]
+        for call, kind, found in failed_calls(content)
+    ]
+    if calls:
+        yield "Replies of the judge that could not be read, by call:"
+        yield _table(["call", "kind", *names], calls, num_left=2)
     rows: list[list[str]] = []
     for run in runs:
         for pair in run.pairs:
-            end = outcome(run, pair.pair_id)
+            end = run.outcomes[pair.pair_id]
             if end.status != SCORED and end.reason:
                 who = [text.markdown(run.name)] if len(runs) > 1 else []
                 rows.append([*who, text.markdown(pair.pair_id, 60), end.status, text.markdown(end.reason, 120)])

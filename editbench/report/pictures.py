@@ -15,7 +15,7 @@ from markupsafe import Markup
 from editbench.images import decode
 from editbench.run.durable import write_atomic
 from editbench.run.run_dir import key
-from editbench.stats.summary import RunRecords
+from editbench.stats.outcomes import RunRecords
 
 log = logging.getLogger(__name__)
 
@@ -56,9 +56,10 @@ Pictures = Mapping[tuple[Path, str], Picture]
 def make_pictures(
     runs: Sequence[RunRecords], pair_ids: Iterable[str], out: Path, *, standalone: bool = False
 ) -> Pictures:
-    """A thumbnail of each source and edit of these pairs, in `out/thumbnails` unless it is there, for a page in `out`.
+    """A thumbnail of each picture of these pairs, in `out/thumbnails` unless it is there, for a page in `out`.
 
-    One is named by its image's recorded path and hash, so an image that was made anew gets a new one.
+    Pictures are sources, references and edits with all tries. A thumbnail is named by its image's recorded path and
+    hash, so an image that was made again gets a new one.
 
     Args:
         runs: whose images.
@@ -90,15 +91,18 @@ def make_pictures(
 
 
 def _recorded(run: RunRecords, shown: Set[str]) -> Iterator[tuple[str, str]]:
-    """Path and hash of the source and the edit of each of these pairs."""
+    """Path and hash of the sources, references and edits of each of these pairs."""
     for pair in run.pairs:
         if pair.pair_id not in shown:
             continue
-        if pair.pair_id in run.sources:
-            yield run.sources[pair.pair_id], pair.source_sha256
-        edit = run.edits.get(pair.pair_id)
-        if edit is not None and edit.image is not None:
-            yield edit.image, edit.sha256 or ""
+        for path, source in zip(run.sources.get(pair.pair_id, ()), pair.sources, strict=False):
+            yield path, source.sha256
+        for name, path in run.references.get(pair.pair_id, {}).items():
+            yield path, pair.references[name].sha256 if name in pair.references else ""
+        for number in range(run.num_tries):
+            edit = run.edits.get((pair.pair_id, number))
+            if edit is not None and edit.image is not None:
+                yield edit.image, edit.sha256 or ""
 
 
 def _file(root: Path, path: str, sha256: str, out: Path) -> _File | None:

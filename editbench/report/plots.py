@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from editbench.report import text
 from editbench.report.content import Content
-from editbench.stats.comparison import Comparison
-from editbench.stats.summary import Mean, RunRecords, Summary, outcome
+from editbench.report.versus import turned
+from editbench.stats.comparison import Difference
+from editbench.stats.outcomes import RunRecords
+from editbench.stats.summary import Mean, Summary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +25,7 @@ _FAILED, _WAITING = "#cf6a3c", "#9aa1ac"
 _FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'Noto Sans', 'Liberation Sans', sans-serif"
 _STYLE = "svg{color:#1c2330;background:none}@media(prefers-color-scheme:dark){svg{color:#dfe3ea}}"
 _BINS = 20
+_MOST_COMPARED = 3  # runs of which all pairs stand in the plot of differences; of more those of the leader
 _WIDTH_IN = 4.8  # beside each other on the page, the text is then as large as the page's
 
 
@@ -66,17 +69,44 @@ def draw_plots(content: Content) -> list[Plot]:
             drawn.append(Plot(name="scores", caption="Scores by category", svg=_svg(_distributions(runs))))
             caption = "Means with 95 % intervals; the tick is the mean with failures counted at the bottom"
             drawn.append(Plot(name="means", caption=caption, svg=_svg(_means([summary for _, summary in runs]))))
-        if any(entry.overall.mean is not None for entry in content.comparisons):
+        if any(entry.deciding.mean is not None for entry in content.comparisons):
             caption = "Mean differences with 95 % intervals; filled: shown, also after Holm's correction"
-            drawn.append(Plot(name="differences", caption=caption, svg=_svg(_differences(content.comparisons))))
+            drawn.append(Plot(name="differences", caption=caption, svg=_svg(_differences(content))))
         drawn.append(Plot(name="coverage", caption="Pairs scored, failed and waiting", svg=_svg(_coverage(runs))))
     return drawn
 
 
 def _rows(summaries: Sequence[Summary]) -> list[tuple[str, list[Mean]]]:
     rows = [("all pairs", [summary.overall for summary in summaries])]
-    rows += [(name, [s.categories[name] for s in summaries]) for name in summaries[0].categories]
+    names = dict.fromkeys(name for summary in summaries for name in summary.categories)
+    rows += [(name, [s.categories.get(name, NONE) for s in summaries]) for name in names]
     return [(label, means) for label, means in rows if any(mean.num_pairs for mean in means)]
+
+
+NONE = Mean(
+    mean=None,
+    num_scored=0,
+    num_pairs=0,
+    num_edited=0,
+    num_failed={},
+    num_not_scored=0,
+    num_pending=0,
+    num_partial=0,
+    interval=None,
+    interval_note=None,
+    range=None,
+    mean_failures_as_low=None,
+)
+"""Of a category that a run does not have."""
+
+
+def _reach(summaries: Sequence[Summary]) -> tuple[float, float]:
+    """From the lowest to the highest of the runs' scales, or of their values where no scale is known."""
+    ends = [end for summary in summaries for end in summary.scale or ()]
+    if not ends:
+        ends = [end for s in summaries if (found := s.overall.range) for end in (found.low, found.high)]
+    low, high = min(ends, default=0.0), max(ends, default=1.0)
+    return (low, high) if low < high else (low - 0.5, high + 0.5)
 
 
 def _figure(height: float, num_rows: int = 1) -> "tuple[Figure, list[Axes]]":
@@ -96,13 +126,13 @@ def _distributions(runs: Sequence[tuple[RunRecords, Summary]]) -> "Figure":
     import numpy as np
 
     rows = _rows([summary for _, summary in runs])
-    low, high = runs[0][1].scale
+    low, high = _reach([summary for _, summary in runs])
     edges = np.linspace(low, high, _BINS + 1)
     figure, axes = _figure(0.6 + 0.58 * len(rows), len(rows))
     for ax, (label, means) in zip(axes, rows, strict=True):
         for index, ((run, _), mean) in enumerate(zip(runs, means, strict=True)):
             pairs = [pair for pair in run.pairs if label in ("all pairs", pair.category)]
-            ends = [outcome(run, pair.pair_id) for pair in pairs]
+            ends = [run.outcomes[pair.pair_id] for pair in pairs]
             counts, _edges = np.histogram([end.value for end in ends if end.value is not None], bins=edges)
             color = COLORS[index % len(COLORS)]
             name = text.one_line(run.name, 40) if ax is axes[0] else None
@@ -113,7 +143,8 @@ def _distributions(runs: Sequence[tuple[RunRecords, Summary]]) -> "Figure":
         ax.set_xlim(low, high)
         ax.set_ylim(bottom=0)
         ax.set_yticks([])
-        words = f"{label}\n{means[0].num_scored} scored" if len(runs) == 1 else label
+        shown = text.one_line(label, 40)
+        words = f"{shown}\n{means[0].num_scored} scored" if len(runs) == 1 else shown
         ax.set_ylabel(words, rotation=0, ha="right", va="center")
         if ax is not axes[-1]:
             ax.set_xticklabels([])
@@ -137,40 +168,45 @@ def _means(summaries: Sequence[Summary]) -> "Figure":
                 ax.plot([mean.mean], [y], "o", color=color, markersize=6.5, label=name)
             if mean.mean_failures_as_low is not None and mean.total_failed:
                 ax.plot([mean.mean_failures_as_low], [y], "|", color=color, markersize=9, markeredgewidth=1.6)
-    ax.set_xlim(*summaries[0].scale)
+    ax.set_xlim(*_reach(summaries))
     ax.set_ylim(len(rows) - 0.4, -0.6)
-    ax.set_yticks(range(len(rows)), [label for label, _ in rows])
+    ax.set_yticks(range(len(rows)), [text.one_line(label, 40) for label, _ in rows])
     ax.grid(axis="x", color=_INK, alpha=0.12, linewidth=0.8)
     ax.set_xlabel("mean score")
     _legend(figure, len(summaries))
     return figure
 
 
-def _differences(comparisons: Sequence[Comparison]) -> "Figure":
-    rows = [(f"{text.one_line(c.second, 24)} − {text.one_line(c.first, 24)}", c.overall) for c in comparisons]
-    if len(comparisons) == 1:
-        rows += list(comparisons[0].categories.items())
+def _differences(content: Content) -> "Figure":
+    found = [turned(entry) for entry in content.ranked]
+    if len(content.runs) > _MOST_COMPARED:
+        found = found[: content.num_of_leader]
+    rows: list[tuple[str, Difference]] = [
+        (f"{text.one_line(c.second, 24)} − {text.one_line(c.first, 24)}", c.deciding) for c in found
+    ]
+    if len(found) == 1:
+        rows += [(text.one_line(text.label(name), 40), one) for name, one in found[0].categories.items()]
     figure, (ax,) = _figure(0.9 + 0.34 * len(rows))
     ax.axvline(0, color=_INK, linewidth=1, alpha=0.5)
-    for place, (_label, found) in enumerate(rows):
-        color = COLORS[0] if found.shown else _WAITING
-        if found.interval is not None:
-            ax.plot([found.interval.low, found.interval.high], [place, place], color=color, linewidth=2.2, alpha=0.75)
-        if found.mean is not None:
-            look = "full" if found.shown else "none"
-            ax.plot([found.mean], [place], "o", color=color, markersize=6.5, fillstyle=look)
+    for place, (_label, step) in enumerate(rows):
+        color = COLORS[0] if step.shown else _WAITING
+        if step.interval is not None:
+            ax.plot([step.interval.low, step.interval.high], [place, place], color=color, linewidth=2.2, alpha=0.75)
+        if step.mean is not None:
+            look = "full" if step.shown else "none"
+            ax.plot([step.mean], [place], "o", color=color, markersize=6.5, fillstyle=look)
     reach = max(abs(edge) for edge in ax.get_xlim())
     ax.set_xlim(-reach, reach)  # zero in the middle: which side is ahead is seen at once
     ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.set_yticks(range(len(rows)), [label for label, _ in rows])
     ax.grid(axis="x", color=_INK, alpha=0.12, linewidth=0.8)
-    ax.set_xlabel("mean difference (second minus first)")
+    ax.set_xlabel("mean difference (winner minus loser)")
     return figure
 
 
 def _coverage(runs: Sequence[tuple[RunRecords, Summary]]) -> "Figure":
     if len(runs) == 1:
-        rows = [(label, means[0]) for label, means in _rows([runs[0][1]])]
+        rows = [(text.one_line(label, 40), means[0]) for label, means in _rows([runs[0][1]])]
     else:
         rows = [(text.one_line(run.name, 40), summary.overall) for run, summary in runs]
     figure, (ax,) = _figure(0.9 + 0.34 * len(rows))

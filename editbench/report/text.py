@@ -1,17 +1,36 @@
 """Text from outside made fit to show, and numbers written the same everywhere."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 
 from editbench.stats.comparison import Comparison, Difference
 from editbench.stats.correlation import TwoJudges
 from editbench.stats.intervals import Interval
 from editbench.stats.judge_health import ControlKind, Health, findings
-from editbench.stats.summary import Mean, RunRecords, Summary, numbered
+from editbench.stats.outcomes import RunRecords, numbered
+from editbench.stats.summary import Mean, Summary
 
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""How a text begins that a spreadsheet takes for a formula."""
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~!#$])")
+
+
+def label(name: str) -> str:
+    """A headline's, category's or dimension's name as it is shown: the benchmark's own, ours without `_`."""
+    return name.replace("_", " ") if name in ("item_mean", "category_mean") else name
+
+
+def inert(words: str) -> str:
+    """The text for a CSV: one that a spreadsheet would run has an apostrophe before it (OWASP, CSV Injection)."""
+    return f"'{words}" if words.startswith(FORMULA) else words
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def visible(text: str) -> str:
@@ -78,34 +97,43 @@ def p_value(value: float | None) -> str:
 
 
 def verdict(found: Comparison) -> str:
-    """What a comparison says, in words, the names left to the caller: `{winner}` and `{loser}`."""
-    overall = found.overall
-    if overall.mean is None:
-        return "{second} and {first} have no scored pair in common."
+    """What a turned comparison says, in words, the names left to the caller: `{ahead}` and `{behind}`."""
+    step = found.deciding
+    if step.mean is None:
+        return "{ahead} and {behind} have no scored pair in common."
+    pairs, by = numbered(step.num_pairs, "pair"), braced(label(found.decides))
     if found.winner is not None:
         return (
-            f"{{winner}} is ahead of {{loser}} by {abs(overall.mean):.2f} over {numbered(overall.num_pairs, 'pair')} "
-            f"(p {_is(overall.p_corrected)})."
+            f"{{ahead}} is ahead of {{behind}} by {abs(step.mean):.2f} in {by} over {pairs} "
+            f"(p {_is(step.p_corrected)})."
         )
-    if overall.p_value is None:
-        return f"Too few to tell {{second}} from {{first}}: {numbered(overall.num_pairs, 'pair')}."
-    if overall.shown:
+    if step.p_value is None or not step.can_be_shown:
+        return f"Too few to tell {{ahead}} from {{behind}}: {pairs}."
+    if found.means_disagree and step.shown:
         return (
-            "{second} and {first}: a difference of the scored pairs is shown, but not when failures count "
-            "as the lowest score, so there is no winner."
+            f"No winner of {{ahead}} and {{behind}}: they are in one order by {by} and in the other by the item mean, "
+            "so the answer depends on how the categories are weighed."
         )
-    could = f"; so many pairs could have shown {number(overall.smallest_shown)}" if overall.smallest_shown else ""
-    return f"No difference of {{second}} and {{first}} is shown (p {_is(overall.p_corrected)}){could}."
+    if step.shown:
+        return "{ahead} is ahead of {behind}, but not with failures at their lowest, so there is no winner."
+    least = step.minimum_detectable_difference
+    could = f"; so many pairs could have shown {number(least)}" if least else ""
+    return f"No difference of {{ahead}} and {{behind}} in {by} is shown (p {_is(step.p_corrected)}){could}."
+
+
+def braced(words: str) -> str:
+    """The words for a text that `format` will fill."""
+    return words.replace("{", "{{").replace("}", "}}")
 
 
 def _is(value: float | None) -> str:
-    told = p_value(value)
-    return told if told.startswith("<") else f"= {told}"
+    shown = p_value(value)
+    return shown if shown.startswith("<") else f"= {shown}"
 
 
 def low(found: Comparison) -> str:
-    """The mean difference with failures as the lowest, and over how many pairs: `+0.31 (27)`."""
-    return f"{signed(found.low)} ({found.num_low})"
+    """The difference with failures at their lowest, and over how many pairs: `+0.31 (27)`."""
+    return f"{signed(found.mean_failures_as_low)} ({found.num_failures_as_low})"
 
 
 def of(mean: Mean) -> str:
@@ -169,32 +197,50 @@ CONTROL_DIFFERENCES: Mapping[ControlKind, str] = {
 }
 
 
-def judged(health: Health, run: RunRecords) -> list[str]:
-    """A run's judge in sentences: first what the controls say, then how steady and how fine its scores are."""
-    lines = findings(health, run.root)
+def judged(health: Health, run: RunRecords, several: bool = False) -> list[str]:
+    """A run's judge in sentences: first what the controls say, then how steady and how fine its scores are.
+
+    Args:
+        health: of the judge on this run.
+        run: which.
+        several: whether other runs stand beside it, so that what holds for all is said in the same words.
+    """
+    # "RUN" for the folder: the same sentence for each run, which is then said once
+    lines = findings(health, Path("RUN") if several else run.root)
     if not health.num_asked:
         return lines
     readable = percent(health.num_readable, health.num_asked)
-    lines.append(f"{health.num_readable} of {health.num_asked} replies could be read ({readable}).")
+    lines.append(f"{health.num_readable:,} of {health.num_asked:,} replies could be read ({readable}).")
     if health.batch_sizes:
-        sizes = ", ".join(f"{num} in batches of {size}" for size, num in health.batch_sizes.items())
+        sizes = ", ".join(f"{num:,} in batches of {size}" for size, num in health.batch_sizes.items())
         asked_alone = any(control.kind == "again" for control in health.controls)
-        told = "" if asked_alone else "; whether that moves a score, the controls would tell"
-        lines.append(f"Edits judged at once: {sizes}{told}.")
+        shown = "" if asked_alone else "; whether that moves a score, the controls would show"
+        lines.append(f"Questions answered at once: {sizes}{shown}.")
     if (repeats := health.repeats) is not None:
+        strays = ""
+        if repeats.spread is not None:
+            strays = f"; a single repeat strays by {repeats.spread:.2f} (standard deviation) from its edit's mean"
         lines.append(
-            f"Asked several times, it gave {repeats.num_same} of {repeats.num_pairs} edits the same value each time; "
-            f"a single reply strays by {repeats.spread:.2f} (standard deviation) from its edit's mean."
+            f"Asked several times, it gave {repeats.num_same} of {repeats.num_several} edits the same value each time"
+            f"{strays}."
         )
+        if repeats.num_short or repeats.num_below_quorum:
+            lines.append(
+                f"Of {numbered(repeats.num_pairs, 'edit')} asked several times, {repeats.num_short} have a value though"
+                f" some repeats failed, and {repeats.num_below_quorum} have none since more than half failed."
+            )
     else:
-        lines.append("No edit has several replies, so how far a reply drawn again would stray is not known: --repeats.")
-    if health.commonest is not None and health.share_tied is not None:
-        often = f"{health.commonest:g} is the commonest ({percent(health.num_commonest, health.num_readable)})"
-        top = f"{percent(health.num_at_top, health.num_readable)} are at the top of the scale, {run.scale[1]:g}"
-        tied = f"{100 * health.share_tied:.0f} % of pairs of edits are tied"
         lines.append(
-            f"{health.num_distinct} different value{'s' if health.num_distinct > 1 else ''}; {often}; {top}; {tied}."
+            "No edit was judged several times, so how far a second reply would differ is not known: --repeats."
         )
+    values = health.values
+    if values.commonest is not None and values.share_tied is not None:
+        often = f"{values.commonest:g} is the commonest ({percent(values.num_commonest, values.num_values)})"
+        top = ""
+        if values.scale is not None:
+            top = f"{percent(values.num_at_top, values.num_values)} are at the top of the scale, {values.scale[1]:g}; "
+        different = f"{values.num_distinct} different value{'s' if values.num_distinct > 1 else ''}"
+        lines.append(f"{different}; {often}; {top}{100 * values.share_tied:.0f} % of pairs of edits are tied.")
     return lines
 
 

@@ -283,10 +283,11 @@ def _load(path: Path, defects: _Defects) -> Any:
         """Refuses a key that stands twice, which YAML's own loader reads as its last."""
 
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-            names = Counter(str(key.value) for key, _ in node.value)
-            for name, number in names.items():
-                if number > 1:
-                    defects.add(f"line {node.start_mark.line + 1}", f"the key {name!r} stands {number} times")
+            seen: set[str] = set()
+            for key, _ in node.value:
+                if str(key.value) in seen:
+                    defects.add(f"line {key.start_mark.line + 1}", f"the key {str(key.value)!r} stands here again")
+                seen.add(str(key.value))
             return super().construct_mapping(node, deep)
 
     try:
@@ -610,7 +611,7 @@ class _Reader:
         return [self._text(entry, f"{where}[{number}]").strip() for number, entry in enumerate(entries)]
 
     def _number(self, value: Any, where: str) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if not _is_number(value):
             self._defects.add(where, f"must be a number, not {_kind(value)}")
             return 0.0
         return float(value)
@@ -627,6 +628,8 @@ class _Reader:
             return 0.0, 1.0
         entries: list[Any] = value
         low, high = (self._number(entry, where) for entry in entries)
+        if not all(_is_number(entry) for entry in entries):
+            return 0.0, 1.0
         if low >= high:
             self._defects.add(where, f"[{low:g}, {high:g}]: the lowest comes first, and below the highest")
             return 0.0, 1.0
@@ -636,6 +639,10 @@ class _Reader:
 def _key_of(call: Call, name: str) -> str:
     """The key of a JSON object whose list holds this number; of the other kinds the name itself."""
     return next(key for key, kind in call.keys.items() if name in kind.dimensions(key))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _kind(value: Any) -> str:

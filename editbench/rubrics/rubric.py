@@ -100,7 +100,7 @@ class Rubric(ABC):
     """The official protocol of a public benchmark, such as {"judge": "gpt-4.1", "decoding": "temperature 0"}."""
     layout: ClassVar[Mapping[str, str]] = {}
     """Where the official scripts look for the picture `edit` and, where they do, for `source`: templates of a path with
-    its ending, over the pair's `id`, `category`, `language`, `lang` (`cn` or `en`) and fields. Empty: nowhere."""
+    its ending over the pair's `id`, `category`, `language`, `language_cn` (`cn` or `en`) and fields. Empty: nowhere."""
 
     @property
     @abstractmethod

@@ -138,7 +138,7 @@ def _over_quorum(per_repeat: Sequence[Mapping[str, float | None]], name: str) ->
 
 def _mean(numbers: Sequence[float | None]) -> float | None:
     found = [number for number in numbers if number is not None]
-    return round(math.fsum(found) / len(found), _DIGITS) if len(found) > 1 else found[0] if found else None
+    return math.fsum(found) / len(found) if found else None
 
 
 def _why(answers: Sequence[Answer], num_complete: int, num_repeats: int) -> tuple[Failure | None, str | None]:

@@ -71,6 +71,10 @@ def make_plan(config: Config, run: RunDir, lease: Lease, start_log: Callable[[],
         there = ", ".join(dict.fromkeys(pair.category for pair in pairs))
         raise UsageError(f"--categories {','.join(config.categories)}: {data.path} has none of these; it has {there}")
     _refuse_too_many_sources(config.editor, selected)
+    try:
+        config.rubric.check(selected)
+    except UsageError as error:  # only score.py needs it
+        log.warning("%s cannot judge these pairs: %s", type(config.rubric).__name__, error)
     prompts = prompts_of(config)
     if config.rewrite is not None:
         check_prompts(config.rewrite, prompts, selected)

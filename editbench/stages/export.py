@@ -2,11 +2,14 @@
 
 import io
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from msgspec.structs import replace
+
 from editbench.config import Config
+from editbench.editors.controls import fill
+from editbench.editors.editor import EditFailed
 from editbench.errors import UsageError
 from editbench.images import decode
 from editbench.process.world import World
@@ -93,18 +96,10 @@ def official_name(template: str, pair: Pair, rubric: Rubric) -> PurePosixPath:
     Raises:
         UsageError: the pair lacks a field, or the path would lead out of the folder.
     """
-    values: Mapping[str, object] = {
-        **pair.fields,
-        "id": pair.pair_id,
-        "category": rubric.category(pair.category),
-        "language": pair.language,
-        "language_cn": "cn" if pair.language == "zh" else pair.language,
-        "lang": "cn" if pair.language == "zh" else pair.language,
-    }
     try:
-        text = template.format_map(values)
-    except (KeyError, ValueError, TypeError) as error:
-        raise UsageError(f"{pair.pair_id}: its official name {template} cannot be made: no {error}") from error
+        text = fill(template, replace(pair, category=rubric.category(pair.category)))
+    except EditFailed as error:
+        raise UsageError(f"{pair.pair_id}: it has no official name: {error}") from error
     path = PurePosixPath(text)
     if path.is_absolute() or ".." in path.parts or "\\" in text or not text.isprintable():
         raise UsageError(f"{pair.pair_id}: its official name {text!r} would lead out of the folder")

@@ -20,16 +20,17 @@ _PACKAGE = "editbench."
 def protocol(config: Config) -> dict[str, Any]:
     """How a score comes about: all but the pair and its edit. It stands beside the scores as YAML.
 
-    `files` holds hashes of the files that rubric and judge read; `repeats`, `expected` and `given` (the judge gives
-    values and is asked no question) are absent where they are not in use.
+    `files` and `judge_files` hold hashes of the files that rubric and judge read; they, `repeats`, `expected` and
+    `given` (the judge gives values and is asked no question) are absent where they are not in use.
     """
-    files = {**config.rubric.files(), **config.judge.files()}
+    files, judge_files = dict(config.rubric.files()), dict(config.judge.files())
     return {
         "judge": deciding(config.judge),
         "rubric": settings(config.rubric),
         "version": config.rubric.version,
         "language": config.language,
         **({"files": files} if files else {}),
+        **({"judge_files": judge_files} if judge_files else {}),
         **({"repeats": config.repeats} if config.repeats > 1 else {}),
         **({"expected": True} if config.expected else {}),
         **({"given": True} if config.judge.gives_values else {}),
@@ -99,7 +100,7 @@ def score_key(pair: Pair, edit: Edit, rubric: Rubric, how: Mapping[str, Any]) ->
         raise
     except Exception as error:  # recorded as the pair's failure when it is asked
         asked = reason(error)
-    decoding = {name: how[name] for name in ("repeats", "expected") if name in how}
+    decoding = {name: how[name] for name in ("repeats", "expected", "judge_files") if name in how}
     return key(questions=asked, edit=edit.sha256, judge=how["judge"], **decoding)
 
 
@@ -175,8 +176,10 @@ def refuse_another_protocol(config: Config, run: RunDir, name: str) -> None:
 
 
 def _without(how: Mapping[str, Any], neutral: frozenset[str]) -> dict[str, Any]:
+    """Without what needs no file of its own: neutral settings, and the judge's files, whose change asks all again."""
+    how = {name: value for name, value in how.items() if name != "judge_files"}
     rubric = how.get("rubric")
     if not isinstance(rubric, Mapping):  # an older version's
-        return dict(how)
+        return how
     init_args = {name: value for name, value in rubric.get("init_args", {}).items() if name not in neutral}
     return {**how, "rubric": {**rubric, "init_args": init_args}}

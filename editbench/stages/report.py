@@ -34,7 +34,9 @@ def report(config: Config, world: World) -> int:
     if (out / "pairs.jsonl").exists() and out.resolve() not in {run.root.resolve() for run in runs}:
         raise UsageError(f"--out {out} is another run, whose own report would be lost; name a folder of its own")
     refuse_unwritable(out, out / "plots", out / "thumbnails", *([config.export.parent] if config.export else []))
-    content = tell([records for run in runs for records in read_run(run, config.scores, _called(run, runs))])
+    content = tell(
+        [records for run in runs for records in read_run(run, config.scores, _called(run, runs), config.rubric)]
+    )
     page = write_report(content, out, standalone=config.standalone)
     if config.export is not None:
         write_export(content, config.export)

@@ -21,7 +21,7 @@ from editbench.process.watchdog import Watchdog
 from editbench.process.world import World
 from editbench.records import Answer, Edit, Failure, Pair, Score
 from editbench.rubrics.rubric import Question, Shown
-from editbench.rubrics.scoring import settle
+from editbench.rubrics.scoring import GIVEN, settle
 from editbench.run.durable import Part
 from editbench.run.run_dir import RunDir, seed_for
 from editbench.stages.answers import answer_of, summary, thinks_aloud
@@ -244,12 +244,17 @@ class _Share:
                 pair_id=call.task.pair.pair_id,
                 try_=call.task.edit.try_,
                 call=call.question.name,
-                gives=call.question.gives,
+                gives=self._ranges(call.question),
                 repeats=call.repeats,
             )
             return self._config.judge.prepare(message)
         except Exception as error:
             return error
+
+    def _ranges(self, question: Question) -> dict[str, tuple[float, float]]:
+        if question.name == GIVEN and self._how.get("given"):
+            return {GIVEN: self._rubric.scale}
+        return {name: self._rubric.dimensions[name] for name in question.gives}
 
     def _answer(self, batch: Sequence[_Call], prepared: Sequence["Future[Message | Exception]"]) -> None:
         """Ask what could be prepared; write the record of each edit all of whose calls are answered now."""
@@ -354,7 +359,7 @@ class _Share:
         if self._config.repeats > 1:
             seeds = [[repeat_seed(call.task.pair, n, call.task.edit.try_) for n in call.repeats] for call in calls]
             return self._checked(judge.samples(messages, seeds), calls), False
-        return self._checked([[reply] for reply in judge.replies(messages)], calls), False
+        return self._checked([[reply] for reply in judge.ask(messages)], calls), False
 
     def _checked(self, replies: list[list[Reply]], calls: Sequence[_Call]) -> list[list[Reply]]:
         """The replies, if each call has as many as were wanted: anyone may write a judge.

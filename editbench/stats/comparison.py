@@ -12,9 +12,8 @@ import numpy as np
 
 from editbench.records import Pair
 from editbench.rubrics.headlines import ITEM_MEAN, Headline, compute, select
-from editbench.rubrics.rubric import Rubric, Shown
 from editbench.stats.headlines import Rows, Table, plain_table, tabulate
-from editbench.stats.intervals import ALL_EQUAL, MIN_GROUPS, TOO_FEW, Interval, standard_error, table_interval
+from editbench.stats.intervals import Interval, degrees_of_freedom, standard_error, table_interval
 from editbench.stats.outcomes import WAITING, RunRecords
 
 ALPHA = 0.05
@@ -25,6 +24,7 @@ MUST_AGREE = ("language", "judge", "rubric", "lossy mode")
 """The settings that make two runs' numbers of different things where they differ, beside the benchmark's content."""
 TIE_DIGITS = 4
 """Values are equal when they are so to this many decimals, as scores are saved."""
+_ROUNDING = 1e-6  # of sums in single precision
 _EXACT = 14  # sources up to which all 2**sources signs are tried
 _NUM_RESAMPLES = 9999
 _FLOOR = 20  # the smallest attainable p-value, corrected, is at most ALPHA / _FLOOR
@@ -160,10 +160,18 @@ def unlike(runs: Sequence[RunRecords]) -> list[str]:
     `MUST_AGREE`, and the model that answered.
     """
     found = [name for name in MUST_AGREE if len({run.settings.get(name) for run in runs}) > 1]
-    rubric = next((run.rubric for run in runs if run.rubric), None)
-    contents = {frozenset((pair.pair_id, _asks(pair, rubric)) for pair in run.pairs) for run in runs}
     models = {run.models for run in runs} - {frozenset[str]()}
-    return (["benchmark"] if len(contents) > 1 else []) + found + (["model that answered"] if len(models) > 1 else [])
+    return [
+        *(["benchmark"] if not all(_same_benchmark(runs[0], run) for run in runs[1:]) else []),
+        *found,
+        *(["model that answered"] if len(models) > 1 else []),
+    ]
+
+
+def _same_benchmark(first: RunRecords, second: RunRecords) -> bool:
+    """By what is in it, whatever its file is called: the same pairs, asked the same."""
+    ours, theirs = ({pair.pair_id: pair for pair in run.pairs} for run in (first, second))
+    return ours.keys() == theirs.keys() and all(same_asked(pair, theirs[name]) for name, pair in ours.items())
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -220,9 +228,7 @@ def difference(table: Table | None, steps: Sequence[float], *, num_tests: int = 
         num_tests: how many tests the family has that this is one of.
     """
     rounded = [round(step, TIE_DIGITS) for step in steps]
-    few = table is None or table.num_sources < MIN_GROUPS
-    flat = table is not None and bool(np.ptp(table.numbers) == 0)
-    interval = None if table is None or few or flat else table_interval(table)
+    interval, note = table_interval(table)
     p_value, smallest_p = (None, None) if table is None else _sign_test(table, num_tests)
     reachable = smallest_p is not None and smallest_p * num_tests <= ALPHA
     return Difference(
@@ -232,7 +238,7 @@ def difference(table: Table | None, steps: Sequence[float], *, num_tests: int = 
         num_ties=sum(step == 0 for step in rounded),
         num_losses=sum(step < 0 for step in rounded),
         interval=interval,
-        interval_note=None if interval else TOO_FEW if few else ALL_EQUAL,
+        interval_note=note,
         p_value=p_value,
         smallest_p=smallest_p,
         num_tests=num_tests,
@@ -243,22 +249,21 @@ def difference(table: Table | None, steps: Sequence[float], *, num_tests: int = 
 def _sign_test(table: Table, num_tests: int) -> tuple[float, float]:
     """The p-value, and the smallest that could have come out."""
     totals = np.bincount(table.sources, weights=table.weights() * table.numbers)
-    totals = totals[np.abs(totals) > 1e-12]  # without a sign
+    totals = totals[np.abs(totals) > _ROUNDING * np.abs(totals).sum()].astype(np.float32)  # 0 has no sign
     num = len(totals)
-    observed = abs(float(totals.sum())) - 1e-9 * float(np.abs(totals).sum())
+    observed = abs(float(totals.sum())) - _ROUNDING * float(np.abs(totals).sum())
     if num <= _EXACT:
-        found = np.abs(signs(num) @ totals)
-        return float((found >= observed).mean()), 2.0 ** (1 - num) if num else 1.0
+        return float((np.abs(signs(num) @ totals) >= observed).mean()), 2.0 ** (1 - num) if num else 1.0
     num_resamples = max(_NUM_RESAMPLES, math.ceil(_FLOOR * num_tests / ALPHA) - 1)
-    found = np.abs(random_signs(num, num_resamples) @ totals)
-    return float(1 + (found >= observed).sum()) / (1 + num_resamples), 1 / (1 + num_resamples)
+    num_reached = int((np.abs(random_signs(num, num_resamples) @ totals) >= observed).sum())
+    return (1 + num_reached) / (1 + num_resamples), 1 / (1 + num_resamples)
 
 
 @lru_cache(maxsize=_EXACT + 1)
 def signs(num: int) -> np.ndarray:
     """All ways to give a sign to each of `num`, ways × num."""
     ways = np.arange(2**num)[:, None] >> np.arange(num)
-    return (1 - 2 * (ways & 1)).astype(np.float64)
+    return (1 - 2 * (ways & 1)).astype(np.float32)
 
 
 @lru_cache(maxsize=4)
@@ -269,14 +274,14 @@ def random_signs(num: int, num_resamples: int) -> np.ndarray:
 
 
 def _detectable(table: Table, num_tests: int) -> float | None:
-    from scipy import stats  # half a second to import
+    from scipy.special import stdtrit
 
     error = standard_error(table)
-    freedom = table.num_sources - table.sizes.shape[1]
+    freedom, _ = degrees_of_freedom(table)
     # no error at all: equal differences say nothing of how they would vary
     if not error or freedom < 1:
         return None
-    return float(stats.t.ppf([1 - ALPHA / 2 / num_tests, POWER], freedom).sum()) * error
+    return float(stdtrit(freedom, 1 - ALPHA / 2 / num_tests) + stdtrit(freedom, POWER)) * error
 
 
 def _corrected(found: list[Comparison]) -> list[Comparison]:
@@ -321,8 +326,7 @@ Matched = Sequence[tuple[Pair, Mapping[str, float | None], Mapping[str, float | 
 def _compare(first: RunRecords, second: RunRecords, num_pairs_of_runs: int) -> Comparison:
     theirs = {pair.pair_id: pair for pair in second.pairs}
     common = [pair for pair in first.pairs if pair.pair_id in theirs]
-    rubric = first.rubric or second.rubric
-    same = [pair for pair in common if _asks(pair, rubric) == _asks(theirs[pair.pair_id], rubric)]
+    same = [pair for pair in common if same_asked(pair, theirs[pair.pair_id])]
     ends = [(pair, first.outcomes[pair.pair_id], second.outcomes[pair.pair_id]) for pair in same]
     rows = [(pair, {**a.row, "value": a.value}, {**b.row, "value": b.value}) for pair, a, b in ends]
     official = [(pair, a.row, b.row) for pair, a, b in ends]
@@ -334,6 +338,8 @@ def _compare(first: RunRecords, second: RunRecords, num_pairs_of_runs: int) -> C
     def over(part: Matched, value: str, num_tests: int) -> Difference:
         return _of_headline(Headline(name=value, scale=(-math.inf, math.inf), values=(value,)), part, num_tests)
 
+    of_headlines = {one.name: _of_headline(one, official, num_pairs_of_runs) for one in headlines}
+    plain = [one.name for one in headlines if one.on(ITEM_MEAN.scale) == dataclasses.replace(ITEM_MEAN, name=one.name)]
     categories = {
         name: [row for row in rows if row[0].category == name]
         for name in first.categories
@@ -347,8 +353,8 @@ def _compare(first: RunRecords, second: RunRecords, num_pairs_of_runs: int) -> C
     return Comparison(
         first=first.name,
         second=second.name,
-        headlines={one.name: _of_headline(one, official, num_pairs_of_runs) for one in headlines},
-        overall=over(rows, "value", num_pairs_of_runs),
+        headlines=of_headlines,
+        overall=of_headlines[plain[0]] if plain else over(rows, "value", num_pairs_of_runs),
         categories={name: over(part, "value", len(categories)) for name, part in categories.items()},
         dimensions={name: over(part, name, len(dimensions)) for name, part in dimensions.items()},
         mean_failures_as_low=compute(_linear(headlines[0]), _steps(low, headlines[0])) if known else None,
@@ -388,13 +394,14 @@ def _steps(part: Matched, headline: Headline) -> Rows:
     ]
 
 
-def _asks(pair: Pair, rubric: Rubric | None) -> tuple[Any, ...]:
-    """What the editor and the judge were asked; without a rubric everything that the judge may have been shown."""
-    base = (pair.category, pair.instruction, pair.turns, pair.sources_sha256)
-    if rubric is None:
-        shown = tuple(sorted((name, picture.sha256) for name, picture in pair.references.items()))
-        return (*base, pair.rationale, shown)
-    questions = tuple(rubric.calls(pair))
-    shown = {part.picture for question in questions for part in question.parts if isinstance(part, Shown)}
-    hashes = tuple(sorted((name, found.sha256) for name, found in pair.references.items() if name in shown))
-    return (*base, questions, hashes)
+def same_asked(one: Pair, other: Pair) -> bool:
+    """Whether editor and judge are asked the same about two pairs of one id: category, instruction, sources, rationale,
+    references, and those of the benchmark's other columns that both have.
+    """
+    shared = one.fields.keys() & other.fields.keys()
+    return _asked(one) == _asked(other) and all(one.fields[name] == other.fields[name] for name in shared)
+
+
+def _asked(pair: Pair) -> tuple[Any, ...]:
+    shown = {name: picture.sha256 for name, picture in pair.references.items()}
+    return pair.category, pair.instruction, pair.turns, pair.sources_sha256, pair.rationale, shown

@@ -158,9 +158,8 @@ def _two(first: RunRecords, second: RunRecords) -> TwoJudges:
 def _mean_difference(steps: Sequence[float], groups: Sequence[str]) -> Estimate:
     if not steps:
         return Estimate(value=None, interval=None, interval_note="no pair has both")
-    interval = mean_interval(steps, groups)
-    none = TOO_FEW if len(set(groups)) < MIN_GROUPS else "all are equal"
-    return Estimate(value=math.fsum(steps) / len(steps), interval=interval, interval_note=None if interval else none)
+    interval, note = mean_interval(steps, groups)
+    return Estimate(value=math.fsum(steps) / len(steps), interval=interval, interval_note=note)
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:

@@ -45,37 +45,67 @@ class Table:
         return len(self.sums)
 
     def weights(self) -> np.ndarray:
-        """By row: the headline without rounding is `offset * factor + weights @ numbers`; of a category mean the
-        weight is 1 / (number of categories × rows of the category).
+        """Of each row: the headline without rounding is `offset * factor + weights @ numbers`.
+
+        Of a category mean the weight is 1 / (number of categories × rows of the category).
         """
         share = np.ones(1)
-        for depth in range(len(self.parents) - 1, -1, -1):
-            parent = self.parents[depth]
+        for parent in reversed(self.parents):
             share = (share / np.bincount(parent))[parent]
         return (self.factor * share / self.sizes.sum(axis=0))[self.cells]
 
     def value(self, draws: np.ndarray) -> np.ndarray:
-        """The headline of each draw.
+        """The headline of each draw, as `value_and_variance` has it."""
+        return self._value(draws)[0]
+
+    def value_and_variance(self, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The headline of each draw, and the linearised sampling variance that the draw itself shows.
+
+        The variance is that of a ratio of sums (Cochran, Sampling Techniques, 3rd edition, 1977, chapter 6) over the
+        cells with their weights: a cell's own mean is taken off its rows, the residuals of a source are added up over
+        the cells, their squares over the sources. Each residual is scaled by √(k / (k - 1)) with the k sources of its
+        cell, so with one cell and one row a source the variance is the common s² / n.
 
         Args:
             draws: how often each source was drawn, draws × sources, each with at least one.
 
         Returns:
-            As many numbers. A group that a draw misses is left out of its mean.
+            Two arrays with a number a draw. A group that a draw misses is left out of its mean.
         """
-        sizes = draws @ self.sizes
+        found, means, sizes, share = self._value(draws)
+        scale = np.divide(share, sizes, out=np.zeros(sizes.shape, sizes.dtype), where=sizes > 0) * self.spread_factor
+        residuals = scale @ self.sums.T.astype(sizes.dtype) - (scale * means) @ self.sizes.T.astype(sizes.dtype)
+        return found, self.factor**2 * np.einsum("ij,ij,ij->i", draws, residuals, residuals)
+
+    @property
+    def spread_factor(self) -> np.ndarray:
+        """By cell, √(k / (k - 1)) with the cell's k sources; 1 of one source, which shows no spread."""
+        num = (self.sizes > 0).sum(axis=0)
+        return np.sqrt(np.where(num > 1, num / np.maximum(1, num - 1), 1.0))
+
+    def _value(self, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Of each draw the headline, and by cell the mean, the number of rows and the weight in the headline."""
+        if draws.dtype.kind != "f":
+            draws = draws.astype(float)
+        kind = draws.dtype
+        sizes = draws @ self.sizes.astype(kind)
         present = sizes > 0
-        means = np.divide(draws @ self.sums, sizes, out=np.zeros(sizes.shape), where=present)
+        cells = means = np.divide(draws @ self.sums.astype(kind), sizes, out=np.zeros(sizes.shape, kind), where=present)
+        shares: list[np.ndarray] = []
         for parent, digits in zip(self.parents, self.digits, strict=True):
             if digits is not None:
                 means = np.round(means, digits)
-            outer = np.zeros((len(parent), int(parent.max()) + 1))
+            outer = np.zeros((len(parent), int(parent.max()) + 1), kind)
             outer[np.arange(len(parent)), parent] = 1
-            num = present @ outer
-            means = np.divide((means * present) @ outer, num, out=np.zeros(num.shape), where=num > 0)
+            num = present.astype(kind) @ outer
+            means = np.divide((means * present) @ outer, num, out=np.zeros(num.shape, kind), where=num > 0)
+            shares.append(np.divide(present, num[:, parent], out=np.zeros(present.shape, kind), where=present))
             present = num > 0
+        share = np.ones((len(draws), 1), kind)
+        for parent, of_outer in zip(reversed(self.parents), reversed(shares), strict=True):
+            share = share[:, parent] * of_outer
         found = (means[:, 0] + self.offset) * self.factor
-        return found if self.digits_of_all is None else np.round(found, self.digits_of_all)
+        return found if self.digits_of_all is None else np.round(found, self.digits_of_all), cells, sizes, share
 
     def in_blocks(self, most: int) -> "Table":
         """The same with the sources added up in blocks, where there are more of them than need be drawn.

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from editbench.records import Pair
 from editbench.stats.comparison import TIE_DIGITS, Difference, corrected, mean_difference
-from editbench.stats.outcomes import SCORED, Outcome, RunRecords, group_of, numbered
+from editbench.stats.outcomes import SCORED, Outcome, RunRecords, first_edited, group_of, numbered
 from editbench.stats.summary import Mean, mean_of
 
 ControlKind = Literal[
@@ -190,7 +190,7 @@ def _control(run: RunRecords, controls: RunRecords, kind: ControlKind) -> Contro
     for pair in pairs:
         own = made_of(pair)
         value = controls.outcomes[pair.pair_id].value
-        held = run.outcomes.get(own) if against is None else controls.outcomes.get(control_id(own, against))
+        held = _own(run, own) if against is None else controls.outcomes.get(control_id(own, against))
         other = held and held.value
         if value is not None and other is not None:
             rows.append((value, other, group_of(pair)))
@@ -203,6 +203,12 @@ def _control(run: RunRecords, controls: RunRecords, kind: ControlKind) -> Contro
         num_same=sum(a == b for a, b, _ in rows),
         largest=max((abs(a - b) for a, b, _ in rows), default=None),
     )
+
+
+def _own(run: RunRecords, pair_id: str) -> Outcome | None:
+    """Of the edit that a pair's controls are made of, its first that has an image."""
+    end = run.outcomes.get(pair_id)
+    return end.tries[first_edited(run, pair_id)] if end is not None and end.tries else end
 
 
 def _difference(rows: Sequence[tuple[float, float, str]]) -> Difference:

@@ -182,6 +182,12 @@ def group_of(pair: Pair) -> str:
     return pair.source_group or pair.sources_sha256
 
 
+def first_edited(run: RunRecords, pair_id: str) -> int:
+    """The first try of a pair that has an edited image, of which its controls are made; 0 where none has."""
+    tries = (number for number in range(run.num_tries) if (edit := run.edits.get((pair_id, number))) and edit.image)
+    return next(tries, 0)
+
+
 def numbered(num: int, noun: str) -> str:
     """`1 pair`, `12 pairs`, `1,200 pairs`."""
     return f"{num:,} {noun}{'' if num == 1 else 's'}"

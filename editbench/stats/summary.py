@@ -10,6 +10,7 @@ from editbench.records import Pair
 from editbench.rubrics.headlines import Headline, compute, select
 from editbench.stats.intervals import Interval, Range, headline_interval
 from editbench.stats.outcomes import FAILED, NO_EDIT, SCORED, WAITING, Outcome, RunRecords
+from editbench.stats.remarks import remarks
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,6 +135,8 @@ class Summary:
     """How many edits have each flag: `unchanged`, `constant`, `resized` and whatever else stands in the records."""
     scale: tuple[float, float] | None
     """Of a pair's value; None: not known."""
+    remarks: tuple[str, ...]
+    """What a reader should know before the numbers, a sentence each, the most important first."""
     num_waiting: int
     """Pairs of which an edit or a score of at least one try is still to be made."""
 
@@ -186,6 +189,7 @@ def summarize(run: RunRecords) -> Summary:
         scoring=_cost([(_duration([answer.duration_s for answer in one.answers]), one.device) for one in scores]),
         flags=dict(flags),
         scale=run.scale,
+        remarks=remarks(run),
         num_waiting=sum(end.waits for end in run.outcomes.values()),
     )
 

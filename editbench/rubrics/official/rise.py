@@ -51,6 +51,7 @@ class Rise(FinalScore):
         "decoding": "temperature 0, at most 4,096 tokens",
         "pictures": "no side over 768 pixels, JPEG",
     }
+    counts: ClassVar = {TEMPORAL: 85, CAUSAL: 90, SPATIAL: 100, LOGICAL: 85}
     layout: ClassVar = {"edit": "images/{category}/{index}.png"}
     prompt_files: ClassVar = (
         PromptFile(

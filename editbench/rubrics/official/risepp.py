@@ -49,6 +49,7 @@ class RisePP(FinalScore):
         "pictures": "no side over 768 pixels, JPEG",
         "language": "en",
     }
+    counts: ClassVar = dict(zip(groups[""], (200, 200, 200, 200, 100, 100), strict=True))
     layout: ClassVar = {"edit": "images/{category}/{index}.png"}
     prompt_files: ClassVar = (
         PromptFile(repository="https://github.com/PhoenixZ810/RISEBench", path="RISEBench++/utils.py"),
