@@ -86,6 +86,12 @@ class Config:
     export: Path | None = None
     """A .csv or .parquet that report.py writes too: a row for each pair of each score file. Changes neither."""
 
+    watch: bool = False
+    """report.py writes report.html again while a run goes, until it is complete. Changes neither."""
+    index: Path | None = None
+    """A folder of run directories: report.py writes index.html there, the newest run first, and nothing else. Changes
+    neither."""
+
     def __post_init__(self) -> None:
         """Refuse what can't be meant. `Saved` without template or table gets the template of the rubric's benchmark.
 
@@ -213,6 +219,7 @@ def to_yaml(config: Config) -> str:
         elif isinstance(value, tuple):
             value = [str(entry) for entry in value]
         row[item.name] = value
-    for wish in ("check", "accept_changes", "standalone", "export"):  # of a launch, not the evaluation's
+    # of a launch, not the evaluation's
+    for wish in ("check", "accept_changes", "standalone", "export", "watch", "index"):
         del row[wish]
     return yaml.safe_dump(row, sort_keys=False, allow_unicode=True)

@@ -43,7 +43,9 @@ def measured(content: Content) -> Measured:
     between: list[tuple[str, tuple[str, ...]]] = []
     for name in dict.fromkeys(ordered):
         values = list(dict.fromkeys(of_run.get(name, "–") for of_run in settings))
-        if len(values) == 1 and name in (*_FACTS, *_DERIVED):
+        if name == "date" and len(values) > 1:
+            facts.append((name, f"{min(values)} to {max(values)}"))
+        elif len(values) == 1 and name in (*_FACTS, *_DERIVED):
             facts.append((name, values[0]))
         elif len(values) > 1 and name not in _WARNED:
             between.append((name, tuple(values) if len(values) <= _MOST_VALUES else ()))
