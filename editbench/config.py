@@ -91,6 +91,11 @@ class Config:
     launcher: Literal["auto", "slurm", "single"] = "auto"
     """Where a process gets its rank: auto: torchrun, where it started the process; slurm: srun, one task a GPU; single:
     this process works alone. Changes neither."""
+    watch: bool = False
+    """report.py writes report.html again while a run goes, until it is complete. Changes neither."""
+    index: Path | None = None
+    """A folder of run directories: report.py writes index.html there, the newest run first, and nothing else. Changes
+    neither."""
 
     def __post_init__(self) -> None:
         """Refuse what can't be meant. `Saved` without template or table gets the template of the rubric's benchmark.
@@ -219,13 +224,7 @@ def to_yaml(config: Config) -> str:
         elif isinstance(value, tuple):
             value = [str(entry) for entry in value]
         row[item.name] = value
-    for wish in (
-        "check",
-        "accept_changes",
-        "standalone",
-        "export",
-        "trust_run",
-        "launcher",
-    ):  # of a launch, not the evaluation's
+    of_a_launch = ("check", "accept_changes", "standalone", "export", "watch", "index", "trust_run", "launcher")
+    for wish in of_a_launch:  # not of the evaluation
         del row[wish]
     return yaml.safe_dump(row, sort_keys=False, allow_unicode=True)

@@ -1,16 +1,16 @@
 """The fast forward of Qwen3-VL against transformers' own, on a tiny dense model and a tiny one with experts."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from editbench.bench import random_judge
-from editbench.judges import QwenVL
+from editbench.judges import Message, QwenVL
 from editbench.models.checkpoints import locate
 from editbench.models.qwen3_vl.forward import Qwen3VL
-from editbench.rubrics.rubric import Question
 
 ASKED = [
     ("Rate the edit.", (256, 256), "Turn it blue."),
@@ -45,7 +45,7 @@ def judge(request):
     return demo_judge(None if request.param == "dense" else tiny_with_experts())
 
 
-def questions() -> list[Question]:
+def questions() -> list[Message]:
     from PIL import Image
 
     torch.manual_seed(1)
@@ -53,12 +53,13 @@ def questions() -> list[Question]:
     for system, size, text in ASKED:
         noise = () if size is None else (torch.rand(2, *size, 3) * 255).byte().numpy()
         pictures = [Image.fromarray(pixels) for pixels in noise]
-        found.append(Question(system=system, content=(*pictures, f"Instruction: {text}")))
+        limits = (256 * 256,) * len(pictures)
+        found.append(Message(system=system, content=(*pictures, f"Instruction: {text}"), max_pixels=limits))
     return found
 
 
-def prepared(judge: QwenVL, asked: list[Question]) -> list[Question]:
-    return [judge.prepare(question, 256 * 256) for question in asked]
+def prepared(judge: QwenVL, asked: list[Message]) -> list[Message]:
+    return [judge.prepare(question) for question in asked]
 
 
 def test_the_next_tokens_logits_are_transformers_own(judge):
@@ -73,7 +74,7 @@ def test_the_next_tokens_logits_are_transformers_own(judge):
 def test_logits_are_the_same_whatever_was_read_before(judge):
     prompts = [question.prompt for question in prepared(judge, questions())]
     alone = [Qwen3VL(judge._model).logits([prompt]) for prompt in prompts]
-    for fast in (Qwen3VL(judge._model), Qwen3VL(judge._model, openings=1)):
+    for fast in (Qwen3VL(judge._model), Qwen3VL(judge._model, prefix_bytes=30_000)):
         for order in ([0, 1, 2, 3, 4], [4, 2, 0, 3, 1], [2, 2, 0, 0, 2]):
             assert torch.equal(fast.logits([prompts[n] for n in order]), torch.cat([alone[n] for n in order]))
 
@@ -93,22 +94,23 @@ def test_replies_are_the_same_whatever_was_read_before(judge):
 
     for order in ([0, 1, 2, 3, 4], [3, 2, 1]):
         replies, logits = written(Qwen3VL(judge._model), order)
-        for fast in (Qwen3VL(judge._model), Qwen3VL(judge._model, openings=1)):
+        for fast in (Qwen3VL(judge._model), Qwen3VL(judge._model, prefix_bytes=30_000)):
             fast.logits([prompts[1], prompts[4], prompts[2]])
             again, logits_again = written(fast, order)
             assert again == replies
             assert torch.equal(logits_again, logits)
-        in_one_piece, logits_of_one = written(Qwen3VL(judge._model, openings=0), order)
+        in_one_piece, logits_of_one = written(Qwen3VL(judge._model, prefix_bytes=None), order)
         assert in_one_piece == replies
         torch.testing.assert_close(logits_of_one, logits, rtol=1e-4, atol=1e-4)
 
 
-def test_a_rubrics_opening_is_read_once_and_the_last_used_are_kept(judge, monkeypatch):
+def test_a_prefix_is_prefilled_once_and_the_least_recently_used_leaves_first(judge, monkeypatch):
     prompts = [question.prompt for question in prepared(judge, questions())]
     begins = [(prompt.ids == judge._model.config.image_token_id).nonzero()[:1, 0].tolist() for prompt in prompts]
     (first,), (_,), (other,), (alike,), none = begins
     assert (first == alike, first == other, none) == (True, False, [])
-    fast, lengths = Qwen3VL(judge._model, openings=2), []
+    fast, lengths = Qwen3VL(judge._model, prefix_bytes=0), []
+    fast = Qwen3VL(judge._model, prefix_bytes=(first + other) * fast.token_bytes)  # room for these two
     embed = fast._embed
     monkeypatch.setattr(fast, "_embed", lambda ids: lengths.append(len(ids)) or embed(ids))
 
@@ -125,31 +127,69 @@ def test_a_rubrics_opening_is_read_once_and_the_last_used_are_kept(judge, monkey
     assert read(3) == [alike, whole[3] - alike]  # in place of the other, which was used before the first
     assert read(0) == [whole[0] - first]
     assert read(2) == [other, whole[2] - other]
-    kept = [parts for layers in fast._openings.values() for parts in layers]
+    kept = [parts for layers in fast._prefixes.values() for parts in layers]
     assert {keys.shape[2] for keys, _ in kept} == {first, other}
-    assert len(kept) == 2 * len(fast._words.layers)
+    assert len(kept) == 2 * len(fast._text.layers)
     assert all(part.untyped_storage().nbytes() == part.nbytes for parts in kept for part in parts)
+    assert sum(part.nbytes for parts in kept for part in parts) <= fast.prefix_bytes
+    fast.free()
+    assert read(0) == [first, whole[0] - first]
+
+
+def test_as_many_prefixes_are_kept_as_there_are_prompts(judge, monkeypatch):
+    from PIL import Image
+
+    picture = Image.new("RGB", (64, 64))
+    asked = [Message(system=f"Rate {number}.", content=(picture, "x")) for number in range(30)]
+    prompts = [question.prompt for question in prepared(judge, asked)]
+    fast = Qwen3VL(judge._model)
+    fast.logits(prompts)
+    embedded = []
+    embed = fast._embed
+    monkeypatch.setattr(fast, "_embed", lambda ids: embedded.append(len(ids)) or embed(ids))
+    fast.logits(prompts)
+    assert len(embedded) == 30
+
+
+@pytest.mark.parametrize("num_pictures", [0, 1, 3, 5])
+def test_any_number_of_pictures_anywhere_in_the_message(judge, num_pictures):
+    from PIL import Image
+
+    content = ["Rate."]
+    for number in range(num_pictures):
+        content += [Image.new("RGB", (64 + 32 * number, 96), "red"), f"Picture {number}."]
+    (asked,) = prepared(judge, [Message(content=tuple(content))])
+    with torch.inference_mode():
+        stock = judge._model(**judge._inputs([asked]), logits_to_keep=1).logits[:, -1]
+    torch.testing.assert_close(judge._fast.logits([asked.prompt]), stock, rtol=1e-4, atol=1e-4)
+
+
+def test_a_reply_ends_at_the_end_token_or_at_its_own_limit(judge):
+    asked = prepared(judge, [replace(questions()[0], max_new_tokens=3)])
+    (reply,) = judge.replies(asked)
+    tokens = judge._processor.tokenizer(reply.text, add_special_tokens=False)["input_ids"]
+    assert reply.truncated == (len(tokens) >= 3)
+    (sampled,) = judge.samples(asked, [[1, 2]])
+    assert len(sampled) == 2
 
 
 def test_questions_are_prepared_alike_by_many_threads_at_once(judge):
     asked = questions() * 8
     with ThreadPoolExecutor(6) as pool:
-        together = list(pool.map(lambda question: judge.prepare(question, 256 * 256).prompt, asked))
+        together = list(pool.map(lambda question: judge.prepare(question).prompt, asked))
     for prompt, alone in zip(together, prepared(judge, asked), strict=True):
         assert torch.equal(prompt.ids, alone.prompt.ids)
         assert prompt.pixels is alone.prompt.pixels is None or torch.equal(prompt.pixels, alone.prompt.pixels)
 
 
-def test_replies_are_those_of_generate_on_each_alone(judge, monkeypatch):
-    monkeypatch.setattr("editbench.judges.qwen_vl.is_settled", lambda text: False)
+def test_replies_are_those_of_generate_on_each_alone(judge):
     asked = prepared(judge, questions())
     ours = judge.replies(asked)
     stock = [judge._reply(judge._generate([question], None)[0]) for question in asked]
     assert ours == stock
 
 
-def test_samples_do_not_depend_on_the_batch_and_follow_their_seeds(judge, monkeypatch):
-    monkeypatch.setattr("editbench.judges.qwen_vl.is_settled", lambda text: False)
+def test_samples_do_not_depend_on_the_batch_and_follow_their_seeds(judge):
     asked = prepared(judge, questions())
     seeds = [[1, 2, 3], [4], [5, 6], [7], [8, 9]]
     together = judge.samples(asked, seeds)
@@ -159,8 +199,7 @@ def test_samples_do_not_depend_on_the_batch_and_follow_their_seeds(judge, monkey
     assert judge.samples(asked[:1], [[3]])[0][0] == together[0][2]
 
 
-def test_the_stock_loop_draws_the_same_samples(judge, monkeypatch):
-    monkeypatch.setattr("editbench.judges.qwen_vl.is_settled", lambda text: False)
+def test_the_stock_loop_draws_the_same_samples(judge):
     asked, seeds = prepared(judge, questions()), [[7, 8], [9], [10], [11, 12], [13]]
     ours = judge.samples(asked, seeds)
     fast, judge._fast = judge._fast, None
@@ -171,10 +210,9 @@ def test_the_stock_loop_draws_the_same_samples(judge, monkeypatch):
 
 
 def test_probabilities_are_the_same_in_any_batch(judge):
-    asked = prepared(judge, questions())
-    digits = tuple("0123456789")
-    together = judge.probabilities(asked, digits)
-    alone = [judge.probabilities([question], digits)[0] for question in asked]
+    asked = prepared(judge, [replace(question, digits=tuple("0123456789")) for question in questions()])
+    together = judge.probabilities(asked)
+    alone = [judge.probabilities([question])[0] for question in asked]
     assert together == alone
     assert all(0 <= sum(reply.probabilities) <= 1 + 1e-6 for reply in together)
 

@@ -5,6 +5,7 @@ import io
 import json
 import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -21,13 +22,13 @@ from editbench.cli.options import parse
 from editbench.config import Config
 from editbench.editors import Unchanged
 from editbench.errors import UsageError
-from editbench.judges import Server
+from editbench.judges import Message, Server
 from editbench.judges.server import _seconds
 from editbench.models.checkpoints import locate
 from editbench.process.world import World
 from editbench.records import Score
-from editbench.rubrics.rubric import Question
-from editbench.run.run_dir import RunDir, read_records
+from editbench.run.durable import read_records
+from editbench.run.run_dir import RunDir
 from editbench.stages.edit import edit
 from editbench.stages.score import score
 from tests.conftest import environment, rows, start
@@ -51,6 +52,7 @@ class Endpoint:
     """What a loopback server is to do, request by request: the last step is repeated."""
 
     steps: list[Any] = field(default_factory=lambda: [completion()])
+    models: Any = (200, {}, {"object": "list", "data": [{"id": "org/served-model", "object": "model"}]})
     asked: list[dict[str, Any]] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
@@ -66,6 +68,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *args: Any) -> None:
         pass
+
+    def do_GET(self) -> None:
+        self.act(self.endpoint.models if self.path.endswith("/models") else (404, {}, {}), {})
 
     def do_POST(self) -> None:
         end = self.endpoint
@@ -133,9 +138,10 @@ def judge_at(end: Endpoint, **settings: Any) -> Server:
     return judge
 
 
-def question(judge: Server, text: str = "Instruction: turn it blue.") -> Question:
+def question(judge: Server, text: str = "Instruction: turn it blue.", **changes: Any) -> Message:
     pictures = (Image.new("RGB", (640, 480), "red"), Image.new("RGB", (64, 64), "blue"))
-    return judge.prepare(Question(system="Rate.", content=(*pictures, text)), 256 * 256)
+    limits = (256 * 256,) * 2
+    return judge.prepare(Message(**{"system": "Rate.", "content": (*pictures, text), "max_pixels": limits} | changes))
 
 
 def ask(end: Endpoint, **settings: Any):
@@ -160,6 +166,61 @@ def test_an_answer_is_read_with_the_model_that_gave_it(endpoint):
 def test_finish_reason_length_is_a_truncated_reply_though_a_number_stands_there(endpoint):
     endpoint.steps = [completion("7.5", "length")]
     assert ask(endpoint).truncated
+
+
+def test_a_model_that_thinks_up_to_the_limit_gives_a_truncated_reply_and_no_error(endpoint):
+    endpoint.steps = [completion(None, "length", reasoning_content="First the light")]
+    reply = ask(endpoint)
+    assert (reply.text, reply.truncated, reply.failure) == ("", True, None)
+
+
+def test_a_question_s_own_limit_goes_before_the_judge_s(endpoint):
+    judge = judge_at(endpoint)
+    judge.replies([question(judge, max_new_tokens=7, system="")])
+    assert endpoint.asked[0]["max_tokens"] == 7
+    assert [message["role"] for message in endpoint.asked[0]["messages"]] == ["user"]
+
+
+def test_without_a_server_the_run_ends_before_the_first_question(monkeypatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    with pytest.raises(UsageError, match=f"no server answers at {url}"):
+        judge_at(Endpoint(url=url))
+    monkeypatch.setenv("HTTP_PROXY", url)
+    with pytest.raises(UsageError, match=r"HTTP_PROXY is set: export NO_PROXY=127\.0\.0\.1"):
+        judge_at(Endpoint(url=url))
+
+
+def test_a_socks_proxy_without_its_package_is_said(endpoint, monkeypatch):
+    monkeypatch.setattr("httpx._transports.default.socksio", None, raising=False)
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
+    with pytest.raises(UsageError, match=r"httpx\[socks\]"):
+        judge_at(endpoint)
+
+
+def test_a_server_s_list_of_models_is_looked_at_first(endpoint):
+    endpoint.models = (200, {}, {"object": "list", "data": [{"id": "other/model", "object": "model"}]})
+    endpoint.steps = [(404, {}, {"error": {"message": "no such model"}})]
+    with pytest.raises(UsageError, match="has no model org/served-model; it has other/model"):
+        judge_at(endpoint)
+    endpoint.steps = [completion()]  # an alias that is not listed
+    judge_at(endpoint)
+    endpoint.models = (401, {}, {})
+    with pytest.raises(UsageError, match="OPENAI_API_KEY is not set"):
+        judge_at(endpoint)
+    endpoint.models = (404, {}, {})
+    judge_at(endpoint)
+    with pytest.raises(UsageError, match=r"begins at http://127\.0\.0\.1:\d+/v1"):
+        judge_at(endpoint, base_url=endpoint.url.removesuffix("/v1"))
+
+
+@pytest.mark.parametrize(("model", "warned"), [("org/served-model", False), ("org/another", True)])
+def test_another_model_s_answer_is_said_once(endpoint, caplog, model, warned):
+    judge = judge_at(endpoint, model=model)
+    judge.replies([question(judge), question(judge)])
+    assert caplog.text.count("and served-model-v2 answers") == warned
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 503])
@@ -202,6 +263,7 @@ def test_attempts_come_to_an_end_as_that_pairs_failure(endpoint):
         completion("7.5", "abort"),
         completion("7.5", None),
         completion(None),
+        completion(None, "stop", reasoning_content="It is a 7."),
         completion(7.5),
         completion() | {"choices": []},
         "<html>7.5</html>",
@@ -281,11 +343,11 @@ def test_an_expected_score_is_made_of_the_likeliest_tokens(endpoint):
     answer["choices"][0]["logprobs"] = {"content": [top[0] | {"top_logprobs": top}], "refusal": None}
     endpoint.steps = [answer, completion("6", "length")]
     judge = judge_at(endpoint)
-    digits = [str(n) for n in range(10)]
-    first = judge.probabilities([question(judge)], digits)[0]
+    digits = tuple("0123456789")
+    first = judge.probabilities([question(judge, digits=digits)])[0]
     assert (first.text, first.truncated) == ("6", False)
     assert first.probabilities == pytest.approx([0] * 6 + [0.60653] + [0] * 3, abs=1e-5)
-    assert judge.probabilities([question(judge)], digits)[0].failure == "error"
+    assert judge.probabilities([question(judge, digits=digits)])[0].failure == "error"
     assert endpoint.asked[0]["max_tokens"] == 1
 
 
@@ -302,7 +364,7 @@ def test_a_run_scored_by_a_server_says_who_answered_and_goes_on_after_failures(e
     path = RunDir(config.the_run).scores("served-model")
     scores = list(read_records(path, Score))
     assert sorted(str(record.failure) for record in scores) == ["None", "None", "error", "unreadable"]
-    assert {record.model for record in scores if record.failure != "error"} == {"served-model-v2"}
+    assert {record.answers[0].model for record in scores if record.failure != "error"} == {"served-model-v2"}
     score(config, World())
     assert len(endpoint.asked) == 5  # the machine's failure is asked again, the judge's words stand
     assert sorted(str(record.failure) for record in read_records(path, Score)) == ["None"] * 3 + ["unreadable"]
@@ -350,9 +412,9 @@ def test_the_demo_s_judge_says_the_same_behind_transformers_serve(tmp_path):
             serving.kill()
             serving.wait()
     ours, served = (rows(run / "scores" / f"{name}.jsonl") for name in ("demo-judge", "served"))
-    assert [row["reply"] for row in served] == [row["reply"] for row in ours]
+    assert [row["answers"][0]["reply"] for row in served] == [row["answers"][0]["reply"] for row in ours]
     assert [row["value"] for row in served] == [row["value"] for row in ours]
-    assert {row["model"] for row in served} == {model}
+    assert {row["answers"][0]["model"] for row in served} == {model}
 
 
 def _wait_until_it_serves(url: str, serving: subprocess.Popen[bytes]) -> None:

@@ -14,6 +14,7 @@ from editbench.judges.pictures import scaled
 from editbench.models.checkpoints import check_checkpoint, loading, locate, model_name, weight_bytes
 from editbench.models.qwen3_vl.forward import Prompt, Qwen3VL
 from editbench.models.qwen3_vl.sampling import Draws, processor
+from editbench.process.faults import empty_cache
 from editbench.process.world import World
 
 log = logging.getLogger(__name__)
@@ -182,13 +183,30 @@ class QwenVL(Judge):
         choose: Callable[[Any, int], Any],
         draws: Draws | None,
     ) -> list[Reply]:
-        if self._fast is not None:
-            prompts = [_prompt(message) for message in messages]
-            replies = self._fast.write(prompts, num_replies, choose, self._is_whole, self._limit(messages))
-        else:
+        replies = self._write_fast(messages, num_replies, choose)
+        if replies is None:
             repeated = [one for one, number in zip(messages, num_replies, strict=True) for _ in range(number)]
             replies = self._generate(repeated, draws)
         return [self._reply(tokens) for tokens in replies]
+
+    def _write_fast(
+        self, messages: Sequence[Message], num_replies: Sequence[int], choose: Callable[[Any, int], Any]
+    ) -> list[list[int]] | None:
+        """By `Qwen3VL`; None where it does not take the model, or has no room for a single long prompt."""
+        import torch
+
+        if self._fast is None:
+            return None
+        prompts = [_prompt(message) for message in messages]
+        try:
+            return self._fast.write(prompts, num_replies, choose, self._is_whole, self._limit(messages))
+        except torch.OutOfMemoryError:
+            if len(messages) > 1:
+                raise  # the stage asks again in halves
+        log.warning("No room beside the caches for a prompt of %d tokens: they are emptied.", len(prompts[0].ids))
+        self._fast.free()
+        empty_cache()
+        return None
 
     def _generate(self, messages: Sequence[Message], draws: Draws | None) -> list[list[int]]:
         """By transformers' own loop, for models that `Qwen3VL` does not take; padded on the left."""

@@ -1,6 +1,7 @@
 """A judge behind an OpenAI-compatible endpoint: vLLM, SGLang, or a hosted model."""
 
 import base64
+import logging
 import math
 import os
 import random
@@ -25,10 +26,14 @@ from editbench.process.world import World
 if TYPE_CHECKING:
     from openai.types.chat import ChatCompletion
 
+log = logging.getLogger(__name__)
+
 _PATCH = 16  # Qwen3-VL's; for others a harmless rounding of the pictures' sides
 _FIRST_WAIT_S = 1.0  # it doubles from there
 _LONGEST_WAIT_S = 60.0
 _STOP = (401, 403, 404)  # no other pair would fare better
+_PROBE_S = 20.0
+_MOST_NAMED = 10
 _TOP = 20  # as many of the likeliest tokens as the interface tells
 
 
@@ -43,8 +48,9 @@ class _Sent(Message):
 class Server(Judge):
     """A model that a server runs; needs `pip install 'editbench[server]'`.
 
-    Requests go out side by side. One that the server can't serve now (429, 5xx, no connection, no answer in time) is
-    sent again, after the time that the server names or a growing one; a wrong key, address or model ends the run.
+    Before the first request the server's list of models is asked for. Requests go out side by side. One that the server
+    can't serve now (429, 5xx, no connection, no answer in time) is sent again, after the time that the server names or
+    a growing one; a wrong key, address or model ends the run.
     """
 
     model: str
@@ -93,16 +99,63 @@ class Server(Judge):
         return 0
 
     def load(self, world: World) -> str:
-        """Make the client; no request yet."""
+        """Make the client and see that the server is there and has the model.
+
+        Raises:
+            UsageError: no server answers, or it refuses the key, the address or the model.
+        """
         from openai import OpenAI
 
         self._key = os.environ.get(self.key_variable, "")
-        # a server without a key takes any, but the client wants one
-        self._client = OpenAI(
-            api_key=self._key or "none", base_url=self.base_url, max_retries=0, timeout=self.timeout_s
-        )
+        try:
+            # a server without a key takes any, but the client wants one
+            self._client = OpenAI(
+                api_key=self._key or "none", base_url=self.base_url, max_retries=0, timeout=self.timeout_s
+            )
+        except ImportError as error:  # httpx's, of a SOCKS proxy
+            raise UsageError(f"{error}: pip install 'httpx[socks]', or unset ALL_PROXY and HTTPS_PROXY") from error
         self._pool = ThreadPoolExecutor(self.num_requests, "request")
+        self._answers_as: str | None = None
+        self._probe()
         return f"server {urlsplit(self.base_url).hostname}"
+
+    def _probe(self) -> None:
+        """Ask for the list of models; a model that is not on it, for one token."""
+        import stamina
+        from openai import APIConnectionError, APIError, APIStatusError
+
+        client = self._client.with_options(timeout=min(self.timeout_s, _PROBE_S))
+        names: list[str] = []
+        try:
+            for attempt in stamina.retry_context(on=APIConnectionError, attempts=2, wait_initial=_FIRST_WAIT_S):
+                with attempt:
+                    names = [str(model.id) for model in client.models.list().data or ()]
+        except APIConnectionError as error:
+            raise UsageError(
+                f"no server answers at {self.base_url}: {self._hidden(reason(error))}{_proxies(self.base_url)}"
+            ) from None
+        except APIStatusError as error:
+            if error.status_code in (401, 403):
+                raise UsageError(self._refused(error.status_code)) from None
+            if error.status_code == 404 and not urlsplit(self.base_url).path.rstrip("/"):
+                said = f"{self.base_url}/models is not there (404)"
+                raise UsageError(f"{said}; most servers' interface begins at {self.base_url.rstrip('/')}/v1") from None
+            log.info("%s lists no models (%d).", self.base_url, error.status_code)
+        except (APIError, ValueError, TypeError, AttributeError) as error:  # a list of another form
+            log.info("%s lists no models that can be read: %s", self.base_url, self._hidden(reason(error)))
+        if not names or self.model in names:
+            return
+        create: Any = client.with_options(timeout=self.timeout_s).chat.completions.create
+        try:
+            create(model=self.model, messages=[{"role": "user", "content": "Hi"}], max_tokens=1)
+        except APIStatusError as error:
+            if error.status_code in (400, 404):
+                some = ", ".join(names[:_MOST_NAMED]) + (", …" if len(names) > _MOST_NAMED else "")
+                raise UsageError(f"{self.base_url} has no model {self.model}; it has {some}") from None
+            if error.status_code in _STOP:
+                raise UsageError(self._refused(error.status_code)) from None
+        except APIError as error:
+            log.warning("%s does not list %s: %s", self.base_url, self.model, self._hidden(reason(error)))
 
     def num_at_once(self) -> int | None:
         """Twice what is under way at once, so that a slow reply does not leave the server idle."""
@@ -171,7 +224,7 @@ class Server(Judge):
         try:
             for attempt in tries:
                 with attempt:
-                    return read(create(model=self.model, messages=message.body, **wanted))
+                    return self._notice(read(create(model=self.model, messages=message.body, **wanted)))
         except APIStatusError as error:
             if error.status_code in _STOP:
                 raise UsageError(self._refused(error.status_code)) from None  # the server's words may hold the key
@@ -187,14 +240,35 @@ class Server(Judge):
         return f"{self.base_url} wants another key ({status}): {self.key_variable} {state}"
 
     def _failed(self, error: Exception) -> Reply:
-        said = reason(error)
-        return Reply(
-            text="", truncated=False, failure="error", detail=said.replace(self._key, "…") if self._key else said
-        )
+        return Reply(text="", failure="error", detail=self._hidden(reason(error)))
+
+    def _hidden(self, said: str) -> str:
+        """The words without the key."""
+        return said.replace(self._key, "…") if self._key else said
+
+    def _notice(self, reply: Reply) -> Reply:
+        """Say once when another model answers than was asked for."""
+        if reply.model and self._answers_as is None:
+            self._answers_as = reply.model
+            asked, answers = (name.rpartition("/")[2].lower() for name in (self.model, reply.model))
+            if not (asked.startswith(answers) or answers.startswith(asked)):
+                log.warning("%s was asked for %s, and %s answers.", self.base_url, self.model, reply.model)
+        return reply
 
 
 class _Lie(ValueError):
     """An answer that is none, although the server calls it a success."""
+
+
+def _proxies(base_url: str) -> str:
+    """The proxy variables that may stand between here and a server of this machine; empty: none do."""
+    host = urlsplit(base_url).hostname or ""
+    if host not in ("localhost", "127.0.0.1", "::1", "0.0.0.0"):
+        return ""
+    names = ("http_proxy", "https_proxy", "all_proxy")
+    found = [name for one in names for name in (one, one.upper()) if os.environ.get(name)]
+    exempt = f"{os.environ.get('no_proxy', '')},{os.environ.get('NO_PROXY', '')}"
+    return f"; {', '.join(found)} is set: export NO_PROXY={host}" if found and host not in exempt else ""
 
 
 def _wait(error: Exception) -> bool | float:
@@ -237,6 +311,8 @@ def _read(completion: "ChatCompletion") -> Reply:
     if choice.message.refusal or ended == "content_filter":
         said = str(choice.message.refusal or text or "")
         return Reply(text=said, truncated=False, failure="refused", detail="the server declined", model=model)
+    if text is None and ended == "length":  # a model that thinks, up to the limit
+        text = ""
     if ended not in ("stop", "length") or not isinstance(text, str):
         raise _Lie(f"finish_reason {ended!r} with {type(text).__name__} as text")
     return Reply(text=text, truncated=ended == "length", model=model)

@@ -63,6 +63,8 @@ def _measured(content: Content) -> Iterable[str]:
     lines += [f"* {text.markdown(line)}" for line in about.departs]
     if lines:
         yield "\n".join(lines)
+    for line in about.notes:
+        yield f"> **{text.markdown(line)}**"
     for told, warnings in zip(content.runs, about.warnings, strict=True):
         who = f"{text.markdown(told.run.name)}: " if content.several else ""
         for line in warnings:

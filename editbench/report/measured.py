@@ -27,8 +27,10 @@ class Measured:
     """Settings in which the runs differ, with their values; none where they are many."""
     departs: tuple[str, ...]
     """What differs from the official protocol, a sentence each."""
+    notes: tuple[str, ...]
+    """What a reader must know before the numbers of each run, a sentence each."""
     warnings: tuple[tuple[str, ...], ...]
-    """By run: what a reader must know before its numbers."""
+    """By run: the same of its numbers alone."""
 
 
 def measured(content: Content) -> Measured:
@@ -41,16 +43,21 @@ def measured(content: Content) -> Measured:
     between: list[tuple[str, tuple[str, ...]]] = []
     for name in dict.fromkeys(ordered):
         values = list(dict.fromkeys(of_run.get(name, "–") for of_run in settings))
-        if len(values) == 1 and name in (*_FACTS, *_DERIVED):
+        if name == "date" and len(values) > 1:
+            facts.append((name, f"{min(values)} to {max(values)}"))
+        elif len(values) == 1 and name in (*_FACTS, *_DERIVED):
             facts.append((name, values[0]))
         elif len(values) > 1 and name not in _WARNED:
             between.append((name, tuple(values) if len(values) <= _MOST_VALUES else ()))
     order = ["benchmark", *_DERIVED[:2], *_FACTS[1:4], *_DERIVED[2:], *_FACTS[4:]]
+    warnings = [_warnings(one.run, one.summary) for one in told]
+    alike = [line for line in warnings[0] if all(line in others for others in warnings)]
     return Measured(
         facts=tuple(sorted(facts, key=lambda fact: order.index(fact[0]))),
         between=tuple(between),
         departs=tuple(dict.fromkeys(line for one in told for line in _departs(one.run, one.summary))),
-        warnings=tuple(tuple(_warnings(one.run)) for one in told),
+        notes=tuple(alike),
+        warnings=tuple(tuple(line for line in lines if line not in alike) for lines in warnings),
     )
 
 
@@ -75,7 +82,7 @@ def content_hash(run: RunRecords) -> str:
 
 
 def _departs(run: RunRecords, summary: Summary) -> list[str]:
-    """Where this run is not the official protocol, and what its rubric says of itself."""
+    """Where this run is not the official protocol, and the files that its rubric reads."""
     if run.rubric is None:
         return []
     here: Mapping[str, str] = {**run.settings, **_derived(run, summary)}
@@ -86,13 +93,12 @@ def _departs(run: RunRecords, summary: Summary) -> list[str]:
             ours = ", ".join([ours, *summary.models])
         if official.lower() not in ours.lower():
             lines.append(f"The official {name} is {official}{f'; here it is {ours}' if ours else ''}.")
-    lines += run.rubric.notes()
     lines += [f"{name}: sha256 {digest[:12]}." for name, digest in sorted(run.rubric.files().items())]
     return lines
 
 
-def _warnings(run: RunRecords) -> list[str]:
-    lines = list(run.notes)
+def _warnings(run: RunRecords, summary: Summary) -> list[str]:
+    lines = [*run.notes, *summary.remarks]
     if "lossy mode" in run.settings:
         lines.append(f"Edited in a lossy way: {run.settings['lossy mode']}.")
     if "made on several" in run.settings:

@@ -53,7 +53,7 @@ def to_page(content: Content, plots: Mapping[str, str], pictures: Pictures, *, s
         standalone: whether every address is `data:`, and nothing else may load.
     """
     runs = [told.run for told in content.runs]
-    script, style = _asset("page.js"), _asset("page.css")
+    script = _asset("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     views = tables(content)
     pairs = _Pairs(content, pictures)
@@ -68,12 +68,12 @@ def to_page(content: Content, plots: Mapping[str, str], pictures: Pictures, *, s
         "watch": content.live.again_s if content.live else None,
     }
     return (
-        _environment()
+        environment_of_pages()
         .get_template("page.html.j2")
         .render(
             policy=_POLICY.format("data:" if standalone else "'self'", digest),
             script=Markup(script),  # ours: the hash in the policy is of these characters
-            style=Markup(style),
+            style=style(),
             data=_json(data),
             replies=_json(pairs.replies()),
             content=content,
@@ -353,8 +353,13 @@ def _reach(found: Sequence[Comparison]) -> float:
     return max(ends, default=1.0) or 1.0
 
 
+def style() -> Markup:
+    """The style sheet of all pages."""
+    return Markup(_asset("page.css"))
+
+
 def _asset(name: str) -> str:
-    source, _, _ = _loader().get_source(_environment(), name)
+    source, _, _ = _loader().get_source(environment_of_pages(), name)
     return source
 
 
@@ -364,7 +369,9 @@ def _loader() -> jinja2.BaseLoader:
 
 
 @functools.cache
-def _environment() -> jinja2.Environment:
+def environment_of_pages() -> jinja2.Environment:
+    """Fills the templates: whatever is not `Markup` is escaped."""
+
     def shown(value: object) -> object:
         """Every outside text passes here on its way out: what acts unseen becomes visible, then it is escaped."""
         return value if isinstance(value, Markup) or not isinstance(value, str) else text.visible(value)

@@ -4,6 +4,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ def read_run(
         "language": str(settings.get("language", "en")),
         "seed": str(settings.get("seed", 0)),
     }
+    shown |= _version_and_date(run)
     if settings.get("rewrite"):
         shown["prompts"] = f"rewritten, {settings['rewrite']}"
     if mixture := _mixture(run.made_on(), edits.values()):
@@ -253,6 +255,19 @@ def _asked(pair: Pair) -> tuple[str, tuple[str, ...], str, str]:
 
 def _below(run: RunDir, path: Path) -> str:
     return path.relative_to(run.root).as_posix()
+
+
+def _version_and_date(run: RunDir) -> dict[str, str]:
+    """The editbench that the run was made with last, and the day (UTC) on which its records were last written."""
+    found: dict[str, str] = {}
+    made_on = run.made_on()
+    if made_on:
+        version, commit = made_on[-1]["packages"].get("editbench"), made_on[-1]["commit"]
+        found["editbench"] = " ".join(filter(None, (version, commit and commit[:12]))) or "version not known"
+    written = [path.stat().st_mtime for path in (run.manifest, *(run.root / "scores").glob("*.jsonl")) if path.exists()]
+    if written:
+        found["date"] = datetime.fromtimestamp(max(written), UTC).date().isoformat()
+    return found
 
 
 def _mixture(made_on: Sequence[Mapping[str, Any]], edits: Iterable[Edit]) -> str:

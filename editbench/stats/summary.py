@@ -227,9 +227,10 @@ def mean_of(run: RunRecords, pairs: Sequence[Pair], dimension: str | None = None
 
 def headline_value(run: RunRecords, headline: Headline) -> HeadlineValue:
     """A headline of a run, with its interval and its lower bound."""
-    meant = [pair for pair in run.pairs if headline.where is None or headline.where(pair)]
-    rows = [(pair, run.outcomes[pair.pair_id].row) for pair in meant]
-    low = [(pair, end.low_row) for pair in meant if (end := run.outcomes[pair.pair_id]).status not in WAITING]
+    num_pairs = sum(headline.where is None or headline.where(pair) for pair in run.pairs)
+    # all rows: what a headline leaves out may still decide which of its pairs count together
+    rows = [(pair, run.outcomes[pair.pair_id].row) for pair in run.pairs]
+    low = [(pair, end.low_row) for pair in run.pairs if (end := run.outcomes[pair.pair_id]).status not in WAITING]
     counted = {pair.pair_id for pair, _, _ in select(headline, rows)}
     interval, note = headline_interval(headline, rows)
     return HeadlineValue(
@@ -237,7 +238,7 @@ def headline_value(run: RunRecords, headline: Headline) -> HeadlineValue:
         value=compute(headline, rows),
         scale=headline.scale if all(math.isfinite(end) for end in headline.scale) else None,
         num_scored=len(counted),
-        num_pairs=len(meant),
+        num_pairs=num_pairs,
         num_without_edit=sum(run.outcomes[name].status in NO_EDIT for name in counted),
         interval=interval,
         interval_note=note,

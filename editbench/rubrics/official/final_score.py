@@ -1,6 +1,6 @@
 """What RISEBench, RISEBench++ and UniREditBench share: three questions whose replies end in `Final Score: N`."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from editbench.errors import UsageError
@@ -75,9 +75,14 @@ class FinalScore(OfficialRubric):
         note = (f"{number:g} counts as 1, as in the official code",) if number > 1 else ()
         return replace(reading, numbers={name: 4 * min(number, 1) + 1}, notes=reading.notes + note)
 
-    def means(self, names: Iterable[str] = NAMES.values()) -> Sequence[Headline]:
-        """The official means of the three kinds of score, in percent."""
-        return [replace(MEAN, name=f"Overall_{name}", values=(name,)) for name in names]
+    def means(self) -> Sequence[Headline]:
+        """The official means of the three kinds of score, in percent; of quality without the pairs that have none."""
+
+        def has_quality(pair: Pair) -> bool:
+            return QUALITY in self.asked(pair)
+
+        every = [replace(MEAN, name=f"Overall_{name}", values=(name,)) for name in NAMES.values()]
+        return [*every[:2], replace(every[2], where=has_quality)]
 
 
 def scores_of(names: Collection[str], readings: Mapping[str, float | None]) -> dict[str, float] | None:

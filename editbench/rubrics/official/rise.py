@@ -134,7 +134,7 @@ class Rise(FinalScore):
         """As `routes` says; the instruction and the reference are filled in."""
         routes = self.routes(pair)
         fields = {"instruct": quote_lines(pair.instruction)}
-        if pair.category == LOGICAL:
+        if _is_logical(pair):
             if self._given(pair, "reference_txt"):
                 fields["reference"] = text_field(pair, "reference_txt")
         elif pair.rationale is not None:
@@ -149,7 +149,7 @@ class Rise(FinalScore):
 
     def read(self, pair: Pair, question: Question, reply: str) -> Reading:
         """`Final Score: N`, 1 to 5; of a logical item 0 or 1, which become 1 and 5."""
-        return self.final_score(question, reply, binary=pair.category == LOGICAL)
+        return self.final_score(question, reply, binary=_is_logical(pair))
 
     def values(self, pair: Pair, readings: Mapping[str, float | None]) -> Mapping[str, float | None]:
         """The weighted score, whether all asked scores are 5, and the three scores of a complete pair."""
@@ -168,12 +168,12 @@ class Rise(FinalScore):
         return {"value": None, "complete": 0.0, "complete_before_2026_04": 0.0}
 
     def _names(self, pair: Pair) -> list[str]:
-        free, logical = self._given(pair, "consistency_free"), pair.category == LOGICAL
+        free, logical = self._given(pair, "consistency_free"), _is_logical(pair)
         return [*([] if free else [CONSISTENCY]), REASONING, *([] if logical else [QUALITY])]
 
     def _score(self, pair: Pair, scores: Mapping[str, float]) -> float | None:
         reasoning, consistency = scores[REASONING], scores.get(CONSISTENCY)
-        if pair.category == LOGICAL:
+        if _is_logical(pair):
             score = None if consistency is None else 0.3 * consistency + 0.7 * reasoning
         elif self._weighed_free(pair):
             score = 0.8 * reasoning + 0.2 * scores[QUALITY]
@@ -191,3 +191,7 @@ class Rise(FinalScore):
     def _given(self, pair: Pair, name: str) -> bool:
         value = pair.fields.get(name)
         return is_given(value) and (self.as_shipped or bool(value))
+
+
+def _is_logical(pair: Pair) -> bool:
+    return pair.category == LOGICAL
