@@ -62,7 +62,8 @@ def replies(rubric, pair, **numbers):
 
 
 def headlines(rubric, rows):
-    return {headline.name: compute(headline, rows) for headline in rubric.headlines}
+    found = {headline.name: compute(headline, rows) for headline in rubric.headlines}
+    return {name: number for name, number in found.items() if number is not None}
 
 
 SHIPPED = [
@@ -220,6 +221,7 @@ def test_rise_headlines_count_a_failure_in_the_accuracy_and_not_in_the_score():
         "accuracy": pytest.approx(100 / 3),
         "accuracy_before_2026_04": pytest.approx(100 / 3),
         "score": pytest.approx(25 * (4.2 - 1)),
+        "accuracy: temporal_reasoning": pytest.approx(100 / 3),
         "Overall_ApprConsistency": pytest.approx(75),
         "Overall_Reasoning": pytest.approx(75),
         "Overall_VisualPlausibility": pytest.approx(100),
@@ -325,6 +327,7 @@ def test_risepp_counts_a_missing_edit_as_the_lowest():
     assert headlines(RisePP(), rows) == {
         "accuracy": 50,
         "score": 50,
+        "accuracy: temporal_reasoning": 50,
         "Overall_ApprConsistency": 50,
         "Overall_Reasoning": 50,
         "Overall_VisualPlausibility": 50,

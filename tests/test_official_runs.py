@@ -61,6 +61,10 @@ def test_rise_counts_a_failed_call_in_the_accuracy_alone(tmp_path):
     assert found == {
         "accuracy": (25, 4, 4),
         "accuracy_before_2026_04": (25, 4, 4),
+        "accuracy: temporal_reasoning": (50, 2, 2),
+        "accuracy: causal_reasoning": (0, 1, 1),
+        "accuracy: spatial_reasoning": (None, 0, 0),
+        "accuracy: logical_reasoning": (0, 1, 1),
         "score": (round(25 * ((5 + 1.05 + 1.1) / 3 - 1), 6), 3, 4),
         "Overall_ApprConsistency": (round(25 * (14 / 3 - 1), 6), 3, 4),
         "Overall_Reasoning": (round(25 * (7 / 3 - 1), 6), 3, 4),
@@ -89,6 +93,7 @@ def test_risepp_finds_saved_edits_of_several_turns_and_counts_a_missing_one_as_t
     )
     assert found["accuracy"] == (round(200 / 3, 6), 3, 3)
     assert found["score"] == (round(200 / 3, 6), 3, 3)
+    assert found["accuracy: hybrid_reasoning"] == (100, 1, 1)
     assert found["Overall_VisualPlausibility"] == (50, 2, 2)
 
 

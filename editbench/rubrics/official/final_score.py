@@ -75,6 +75,17 @@ class FinalScore(OfficialRubric):
         note = (f"{number:g} counts as 1, as in the official code",) if number > 1 else ()
         return replace(reading, numbers={name: 4 * min(number, 1) + 1}, notes=reading.notes + note)
 
+    def by_category(self, headline: Headline) -> Sequence[Headline]:
+        """The same for each of the benchmark's categories, such as `accuracy: spatial_reasoning`."""
+
+        def of(category: str) -> Headline:
+            def belongs(pair: Pair) -> bool:
+                return self.category(pair.category) == category
+
+            return replace(headline, name=f"{headline.name}: {category}", where=belongs)
+
+        return [of(category) for categories in self.groups.values() for category in categories]
+
     def means(self) -> Sequence[Headline]:
         """The official means of the three kinds of score, in percent; of quality without the pairs that have none."""
 

@@ -48,7 +48,7 @@ class GEdit(OfficialRubric):
     official: ClassVar = {
         "judge": "gpt-4.1",
         "decoding": "the server's default temperature, at most 1,400 tokens",
-        "pictures": "the edit resized to the size of the source, JPEG",
+        "size of pictures": "that of the source, also of the edit",
         "language": "all",
     }
     layout: ClassVar = {

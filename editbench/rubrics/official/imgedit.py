@@ -24,7 +24,7 @@ class ImgEdit(ThreeLines):
     official: ClassVar = {
         "judge": "gpt-4.1",
         "decoding": "the server's defaults",
-        "pictures": "as they are",
+        "size of pictures": "their own",
     }
     layout: ClassVar = {"edit": "{id}.png"}
     counts: ClassVar = dict(zip(groups[""], (95, 94, 117, 92, 86, 94, 100, 23, 36), strict=True))

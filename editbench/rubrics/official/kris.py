@@ -78,7 +78,7 @@ class Kris(OfficialRubric):
     official: ClassVar = {
         "judge": "gpt-4o",
         "decoding": "the server's default temperature, at most 1,000 tokens",
-        "pictures": "as they are; frames as JPEG of quality 85",
+        "size of pictures": "their own",
     }
     layout: ClassVar = {"edit": "{category}/{__key__}.jpg"}
     counts: ClassVar = COUNTS

@@ -45,7 +45,7 @@ class Pica(OfficialRubric):
     official: ClassVar = {
         "judge": "gpt-5",
         "decoding": "the server's own",
-        "pictures": "the box of the edit, 1,024 pixels on its longer side, JPEG",
+        "size of pictures": "1,024 pixels on the longer side",
     }
     layout: ClassVar = {"edit": "{id}.png"}
     prompt_files: ClassVar = (

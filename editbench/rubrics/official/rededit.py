@@ -40,7 +40,7 @@ class RedEdit(ThreeLines):
     official: ClassVar = {
         "judge": "gemini-3-flash-preview",
         "decoding": "temperature 0.1, top_p 0.95, at most 8,192 tokens",
-        "pictures": "as they are",
+        "size of pictures": "their own",
         "language": "zh",
     }
     layout: ClassVar = {"edit": "{category}/{category}-{number}.png"}

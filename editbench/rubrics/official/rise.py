@@ -49,7 +49,7 @@ class Rise(FinalScore):
     official: ClassVar = {
         "judge": "gpt-4.1-2025-04-14",
         "decoding": "temperature 0, at most 4,096 tokens",
-        "pictures": "no side over 768 pixels, JPEG",
+        "size of pictures": "at most 768 pixels a side",
     }
     counts: ClassVar = {TEMPORAL: 85, CAUSAL: 90, SPATIAL: 100, LOGICAL: 85}
     layout: ClassVar = {"edit": "images/{category}/{index}.png"}
@@ -66,12 +66,13 @@ class Rise(FinalScore):
 
     @property
     def headlines(self) -> Sequence[Headline]:
-        """The accuracy in print, the one of copies before April 2026, the mean score, and the three means beside it."""
-        before = replace(ACCURACY, name="accuracy_before_2026_04", values=("complete_before_2026_04",))
-        shipped = (ACCURACY, before, replace(MEAN, name="score"), *self.means())
+        """Accuracy in print and by code before April 2026, the score; accuracy by category; three means."""
         if self.as_shipped:
-            return shipped
-        return [replace(one, name=f"{one.name}_corrected") for one in shipped if one is not before]
+            before = replace(ACCURACY, name="accuracy_before_2026_04", values=("complete_before_2026_04",))
+            return (ACCURACY, before, replace(MEAN, name="score"), *self.by_category(ACCURACY), *self.means())
+        accuracy = replace(ACCURACY, name="accuracy_corrected")
+        means = [replace(one, name=f"{one.name}_corrected") for one in (replace(MEAN, name="score"), *self.means())]
+        return (accuracy, means[0], *self.by_category(accuracy), *means[1:])
 
     def notes(self) -> Sequence[str]:
         """Which prompts are not the known ones, and which routes are taken."""

@@ -46,7 +46,7 @@ class RisePP(FinalScore):
         "judge": "gemini-3-flash-preview",
         "judge of quality": "gemini-3.1-flash-lite",
         "decoding": "the server's own",
-        "pictures": "no side over 768 pixels, JPEG",
+        "size of pictures": "at most 768 pixels a side",
         "language": "en",
     }
     counts: ClassVar = dict(zip(groups[""], (200, 200, 200, 200, 100, 100), strict=True))
@@ -62,8 +62,8 @@ class RisePP(FinalScore):
 
     @property
     def headlines(self) -> Sequence[Headline]:
-        """The accuracy, the mean score in percent, and the three means beside it."""
-        return (ACCURACY, replace(MEAN, name="score"), *self.means())
+        """The accuracy, the mean score in percent; the accuracy by category; the three kinds of score."""
+        return (ACCURACY, replace(MEAN, name="score"), *self.by_category(ACCURACY), *self.means())
 
     def category(self, text: str) -> str:
         """Several categories joined are `hybrid_reasoning`."""

@@ -43,7 +43,7 @@ class UniREdit(FinalScore):
     official: ClassVar = {
         "judge": "gpt-4.1-2025-04-14",
         "decoding": "temperature 0, at most 4,096 tokens",
-        "pictures": "no side over 768 pixels, JPEG",
+        "size of pictures": "at most 768 pixels a side",
     }
     layout: ClassVar = {"edit": "{name}/{idx}.png"}
     prompt_files: ClassVar = (

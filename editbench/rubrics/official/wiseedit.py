@@ -51,7 +51,7 @@ class WiseEdit(OfficialRubric):
     official: ClassVar = {
         "judge": "gpt-4o",
         "decoding": "the server's default temperature, at most 1,000 tokens",
-        "pictures": "no side longer than 512 pixels, JPEG of quality 90",
+        "size of pictures": "at most 512 pixels a side",
         "language": "all",
     }
     layout: ClassVar = {"edit": "{subset}/{language_cn}/{idx}.png"}
