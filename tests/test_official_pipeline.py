@@ -10,9 +10,11 @@ import pytest
 
 from editbench.benchmark import load_pairs
 from editbench.cli.options import parse
+from editbench.config import Config
 from editbench.process.world import World
 from editbench.records import Pair
 from editbench.rubrics import GEdit, ImgEdit, Kris, Question, RedEdit
+from editbench.rubrics.official.prompts import load
 from editbench.stages.edit import edit
 from editbench.stages.report import report
 from editbench.stages.score import score
@@ -40,9 +42,14 @@ def headlines(
         if (said := say(number, pair, question)) is not None
     ]
     replies.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    for stage in (edit, score, report):
+    for stage in (edit, score):
         stage(config, World())
-    (run,) = json.loads((tmp_path / "run/report.json").read_text())["runs"]
+    return reported(config)
+
+
+def reported(config: Config) -> dict[str, dict]:
+    report(config, World())
+    (run,) = json.loads((config.the_run / "report.json").read_text())["runs"]
     return {headline["name"]: headline for headline in run["headlines"]}
 
 
@@ -137,7 +144,9 @@ def test_a_report_is_made_anew_without_the_prompts(tmp_path):
     made = official_data.imgedit(tmp_path, CATEGORIES[ImgEdit])
     first = headlines(tmp_path, "imgedit", made, lambda number, pair, question: "A: 5\nB: 4\nC: 3")
     shutil.rmtree(made[1])
-    config = parse("", ["--run_dir", str(tmp_path / "run")], from_run=True)
-    report(config, World())
-    (run,) = json.loads((tmp_path / "run/report.json").read_text())["runs"]
-    assert run["headlines"][0]["value"] == first["overall"]["value"] == 4.0
+    load.cache_clear()
+    config = parse("", ["--benchmark", str(made[0]), "--run_dir", str(tmp_path / "run")])
+    assert reported(config)["overall"]["value"] == first["overall"]["value"] == 4.0
+    page = (tmp_path / "run/report.md").read_text()
+    assert "Benchmark/Basic/prompts.json: sha256" in page
+    assert page.count("scores count by image alone") == 1

@@ -93,12 +93,12 @@ def _departs(run: RunRecords, summary: Summary) -> list[str]:
             ours = ", ".join([ours, *summary.models])
         if official.lower() not in ours.lower():
             lines.append(f"The official {name} is {official}{f'; here it is {ours}' if ours else ''}.")
-    lines += [f"{name}: sha256 {digest[:12]}." for name, digest in sorted(run.rubric.files().items())]
+    lines += [f"{name}: sha256 {digest[:12]}." for name, digest in sorted(run.files.items())]
     return lines
 
 
 def _warnings(run: RunRecords, summary: Summary) -> list[str]:
-    lines = [*run.notes, *summary.remarks]
+    lines = list(dict.fromkeys((*run.notes, *summary.remarks)))
     if "lossy mode" in run.settings:
         lines.append(f"Edited in a lossy way: {run.settings['lossy mode']}.")
     if "made on several" in run.settings:

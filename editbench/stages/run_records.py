@@ -102,7 +102,8 @@ def _scored(records: RunRecords, run: RunDir, name: str, given: Rubric | None) -
     found = run.latest(Score, f"score-{name}", run.scores(name))
     scores, notes = _current(found, records.pairs, records.edits, built.rubric, how)
     shown = {**records.settings, "judge": _line(how.get("judge", {})), "rubric": _way(how)}
-    built = dataclasses.replace(built, scores=scores, settings=shown, notes=built.notes + notes)
+    files = {str(path): str(digest) for path, digest in how.get("files", {}).items()}
+    built = dataclasses.replace(built, scores=scores, settings=shown, files=files, notes=built.notes + notes)
     return _with_controls(built, run, name, how)
 
 
@@ -115,7 +116,10 @@ def _with_rubric(records: RunRecords, how: Mapping[str, Any], given: Rubric | No
     except UsageError as error:
         note = f"The stored numbers are shown, not derived again from the replies: {error}."
         return dataclasses.replace(records, notes=(*records.notes, note))
-    notes = list(rubric.notes())
+    try:
+        notes = list(rubric.notes())
+    except UsageError:  # its files are not here; `_current` says so
+        notes = []
     if (version := how.get("version", rubric.version)) != rubric.version:
         notes.append(f"The replies are to the rubric {version}; the numbers are derived by {rubric.version}.")
     pairs = tuple(msgspec.structs.replace(pair, category=rubric.category(pair.category)) for pair in records.pairs)

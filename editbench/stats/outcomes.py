@@ -118,6 +118,8 @@ class RunRecords:
     """How many edits each pair is to have."""
     settings: Mapping[str, str]
     """A few lines to show: benchmark, editor, judge, rubric, language, seed."""
+    files: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The sha256 of the files that the rubric read when the edits were scored, by name."""
     rubric: Rubric | None
     """Derives every number from the saved answers; None: it could not be built, and the stored numbers are used."""
     stored_scale: tuple[float, float] | None = None

@@ -5,7 +5,7 @@ ByteDance-Seed/Bagel, `eval/gen/kris/summarize.py`, commit 056b5fd51a88.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import ClassVar
@@ -72,9 +72,7 @@ class Kris(OfficialRubric):
     """As the official code asks. False: `anomaly_correction` is asked by the prompt made for it, with the explanation,
     which the official code never uses since it looks for another name; the headlines then have names of their own."""
 
-    groups: ClassVar = {
-        f"{group}: {dimension}": categories for group, tree in TREE.items() for dimension, categories in tree.items()
-    }
+    groups: ClassVar = {dimension: categories for tree in TREE.values() for dimension, categories in tree.items()}
     official: ClassVar = {
         "judge": "gpt-4o",
         "decoding": "the server's default temperature, at most 1,000 tokens",
@@ -103,17 +101,16 @@ class Kris(OfficialRubric):
 
     @property
     def headlines(self) -> Sequence[Headline]:
-        """The mean over all scores (`flat`) and over the pairs' means (`item_mean`), 0 to 100, also by group."""
-        flat = replace(PERCENT, name="flat", values=tuple(DIMENSIONS.values()))
-        both = (flat, replace(PERCENT, name="item_mean"))
+        """The mean over all scores (`flat`) and over the pairs' means (`item_mean`), 0 to 100, also by group; the
+        dimensions, as the paper prints them, by the latter.
+        """
+        item_mean = replace(PERCENT, name="item_mean")
+        both = (replace(PERCENT, name="flat", values=tuple(DIMENSIONS.values())), item_mean)
         found = list(both)
         for group, tree in TREE.items():
-            wanted = frozenset(category for categories in tree.values() for category in categories)
-            found += [replace(one, name=f"{one.name}: {group}", where=_in(wanted)) for one in both]
-        for tree in TREE.values():
-            for dimension, categories in tree.items():
-                wanted = frozenset(categories)
-                found += [replace(one, name=f"{one.name}: {dimension}", where=_in(wanted)) for one in both]
+            of_group = _in(category for categories in tree.values() for category in categories)
+            found += [replace(one, name=f"{one.name}: {group}", where=of_group) for one in both]
+        found += [replace(item_mean, name=name, where=_in(categories)) for name, categories in self.groups.items()]
         return found if self.as_shipped else [replace(one, name=f"{one.name}_corrected") for one in found]
 
     def notes(self) -> Sequence[str]:
@@ -222,5 +219,6 @@ def _source(place: int) -> Shown:
     return Shown(picture="source" if place == 0 else f"source_{place + 1}")
 
 
-def _in(categories: frozenset[str]) -> Callable[[Pair], bool]:
-    return lambda pair: pair.category in categories
+def _in(categories: Iterable[str]) -> Callable[[Pair], bool]:
+    wanted = frozenset(categories)
+    return lambda pair: pair.category in wanted
