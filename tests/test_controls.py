@@ -14,8 +14,9 @@ from editbench.config import Config
 from editbench.editors import Editor, Unchanged
 from editbench.judges import Judge, Reply
 from editbench.process.world import World
-from editbench.records import CATEGORIES
 from editbench.report import text
+from editbench.rubrics import Brief
+from editbench.rubrics.five_aspects import CATEGORIES
 from editbench.run.run_dir import RunDir
 from editbench.stages.controls import CAPTION, WORDS, write_on
 from editbench.stages.edit import edit
@@ -112,9 +113,7 @@ def drawn(tmp_path_factory):
 
 
 def judged(drawn, folder, editor, judge):
-    config = Config(
-        benchmark=drawn, run_dir=(folder / "run",), editor=editor, judge=judge, rubric="brief-1", controls=24
-    )
+    config = Config(benchmark=drawn, run_dir=(folder / "run",), editor=editor, judge=judge, rubric=Brief(), controls=24)
     assert edit(config, World()) == 0
     assert score(config, World()) == 0
     assert report(replace(config, judge=judge), World()) == 0
@@ -196,7 +195,7 @@ def test_controls_are_made_and_judged_once(drawn, tmp_path):
 
 
 def test_without_controls_it_is_said_that_nothing_is_known(drawn, tmp_path):
-    config = Config(benchmark=drawn, run_dir=(tmp_path / "run",), editor=Darker(), judge=Looks(), rubric="brief-1")
+    config = Config(benchmark=drawn, run_dir=(tmp_path / "run",), editor=Darker(), judge=Looks(), rubric=Brief())
     edit(config, World())
     score(config, World())
     report(config, World())

@@ -16,7 +16,7 @@ from editbench.bench.measure import Figures, distance, matmul_ceiling, seconds, 
 from editbench.models.qwen3_vl.forward import Prompt, Qwen3VL
 
 _NUM_COMPARED = 8  # questions of which the replies alone and in a batch are compared
-_OPENING = 741  # tokens of the detailed English rubric with a rationale, in the mean of the five aspects
+_PREFIX = 741  # tokens of the detailed English rubric with a rationale, in the mean of the five aspects
 
 
 def main(argv: Sequence[str]) -> None:
@@ -26,7 +26,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--small", action="store_true", help="a tiny model: a rehearsal, its times mean nothing")
     parser.add_argument("--layers", type=int, help="of the text model; fewer than 48 where 78 GiB are not there")
     parser.add_argument("--side", type=int, default=1024, help="of both pictures, pixels")
-    parser.add_argument("--opening", type=int, default=_OPENING, help="tokens before the pictures, all pairs'")
+    parser.add_argument("--opening", type=int, default=_PREFIX, help="tokens before the pictures, all pairs'")
     parser.add_argument("--stock", nargs="+", default=["4x6", "4x128"], help="batch x new tokens by transformers")
     parser.add_argument("--ours", nargs="+", default=["1x6", "8x6", "32x6", "32x128"], help="the same by ours")
     parser.add_argument("--calls", type=int, default=3, help="calls that a median is over")
@@ -53,7 +53,7 @@ class _Bench:
             self._part(f"stock generate, {batch} pairs, {new} tokens", partial(self._stock, batch, new))
         self._part("stock forward, 1 pair", self._stock_forward)
         self._part("stock, replies that differ by batch", partial(self._differing, self._stock_tokens))
-        ours, in_one_piece = Qwen3VL(self._model), Qwen3VL(self._model, openings=0)
+        ours, in_one_piece = Qwen3VL(self._model), Qwen3VL(self._model, prefix_bytes=None)
         for name, way in (("", ours), (", prompts in one piece", in_one_piece)):
             self._part("ours, one forward" + name, partial(self._forwards, way))
             self._part("ours, pieces of a forward" + name, partial(self._pieces, way))
@@ -65,7 +65,7 @@ class _Bench:
 
     def _levers(self, ours: Qwen3VL) -> None:
         """Each one taken away, on a GPU."""
-        ours._slots = None  # its memory is the next ones'
+        ours._cache = None  # its memory is the next ones'
         self._part("kernels of a forward", lambda: self._profile(lambda: ours.logits(self._prompts[:1])))
         self._part("one forward, not compiled", lambda: self._forwards(Qwen3VL(self._model, compiled=False)))
         for experts, graphs in (("grouped_mm", True), ("grouped_mm", False), ("batched_mm", True)):
@@ -131,7 +131,7 @@ class _Bench:
         together = ours.logits(prompts)
         alone: list[Any] = []
         for prompt in prompts:
-            ours._openings.clear()
+            ours._prefixes.clear()
             alone.append(ours.logits([prompt]))
         same = together.equal(torch.cat(alone))
         return self._a_pair(took, len(prompts)) | {"first_s": first_s, "same_in_any_batch": same} | self._memory()
@@ -141,14 +141,14 @@ class _Bench:
         """The language part with the opening kept, where it is, and what a new opening takes."""
         prompt = self._prompts[0]
         words = Prompt(ids=prompt.ids, positions=prompt.positions, pixels=None, sizes=())
-        see = timed(lambda: ours._see(prompt), self._device, num_calls=self._args.calls)
-        read = timed(lambda: ours._read(words, None, 0, 0), self._device, num_calls=self._args.calls)
+        see = timed(lambda: ours._vision_tower(prompt), self._device, num_calls=self._args.calls)
+        read = timed(lambda: ours._prefill(words, None, 0, 0), self._device, num_calls=self._args.calls)
         figures = {"vision_s": see["median_s"], "language_s": read["median_s"]}
-        if ours._openings:
+        if ours._prefixes:
 
             def open_anew() -> None:
-                ours._openings.clear()
-                ours._read(words, None, 0, 0)
+                ours._prefixes.clear()
+                ours._prefill(words, None, 0, 0)
 
             anew = timed(open_anew, self._device, num_calls=self._args.calls)
             figures["opening_s"] = anew["median_s"] - read["median_s"]
@@ -183,7 +183,7 @@ class _Bench:
         self._model.set_experts_implementation(experts)
         try:
             with torch.inference_mode():
-                slots = ours._room(batch, self._prompts[0].ids.shape[0] + 128)
+                slots = ours._kv_cache(batch, self._prompts[0].ids.shape[0] + 128)
                 slots.mask.fill_(True)
                 slots.at.zero_()
                 return timed(lambda: ours._next(slots), self._device, num_calls=20)

@@ -64,7 +64,8 @@ class _Pipeline:
     def _run(self) -> int:
         editors, judges = _number("NUM_EDITORS"), _number("NUM_JUDGES")
         several = num_nodes(os.environ) > 1
-        check = self._start("-m", "editbench", "edit", *self._argv, "--check")
+        # without the questions that --check prints
+        check = self._start("-m", "editbench", "edit", *self._argv, "--check", output=subprocess.DEVNULL)
         counted = None if editors else self._start("-c", _COUNT_GPUS, output=subprocess.PIPE)
         if code := self._wait(check):
             return code

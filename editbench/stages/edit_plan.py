@@ -26,6 +26,7 @@ from editbench.run.durable import is_file, read_records, write_atomic, write_rec
 from editbench.run.lease import Lease
 from editbench.run.run_dir import Identity, RunDir, edit_key, key, seed_for
 from editbench.run.yaml_file import read_settings
+from editbench.stages.asked import print_questions
 
 log = logging.getLogger(__name__)
 STAGE = "edit"
@@ -96,6 +97,7 @@ def make_plan(config: Config, run: RunDir, lease: Lease, start_log: Callable[[],
         )
     if config.check:  # launch.sh checks first, and then edit.py says the rest
         log.info("%s: checked, %d pairs.", data.path, len(selected))
+        print_questions(config.rubric, selected[0])
         return {}
     if is_fresh:
         lease.take()

@@ -15,6 +15,7 @@ from editbench.run.durable import write_atomic
 from editbench.run.lease import Lease
 from editbench.run.run_dir import RunDir
 from editbench.run.yaml_file import read_settings
+from editbench.stages.asked import print_questions
 from editbench.stages.protocol import (
     protocol,
     questions,
@@ -64,7 +65,9 @@ def make_plan(config: Config, run: RunDir, name: str, lease: Lease) -> dict[str,
     if num_edited < len(pairs):
         log.warning("Only %d of %d pairs have been edited; the others can be scored later.", num_edited, len(pairs))
     log.info("%s, judge %s: %d edits, %d to score.", run.root, config.judge.name, len(edits), len(todo))
-    if not config.check:
+    if config.check:
+        print_questions(config.rubric, next(iter(pairs.values())))
+    else:
         write_atomic(run.protocol(name), yaml.safe_dump(how, sort_keys=False, allow_unicode=True).encode())
     return {"launch": run.next_launch(f"score-{name}"), "todo": todo}
 
