@@ -1,10 +1,8 @@
 """What can be named on the command line, a line each."""
 
-import inspect
 from pathlib import Path
 
 from editbench.cli.options import PLUGINS, shipped, shipped_kinds
-from editbench.rubrics.rubric import RUBRICS
 
 _CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -16,8 +14,6 @@ def listing() -> str:
     for plugin in PLUGINS:
         kinds = {kind.__name__: _first_line(kind.__doc__) for kind in shipped_kinds(plugin)}
         parts.append(_section(f"{plugin}s (--{plugin}), or a class of your own by its import path", kinds))
-    rubrics = {name: _first_line(inspect.getdoc(rubric)) for name, rubric in RUBRICS.items()}
-    parts.append(_section("rubrics (--rubric)", rubrics))
     return "\n\n".join(parts)
 
 
