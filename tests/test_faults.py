@@ -123,7 +123,7 @@ def test_gpus_of_two_kinds_and_versions_that_changed_are_told_of_by_launch_and_r
     both = f"device NVIDIA H100 and NVIDIA H200; torch 2.10.0 and {now['packages']['torch']}"
     (told,) = json.loads((run / "report.json").read_text())["runs"]
     assert told["settings"]["made on several"] == both
-    assert f"was edited on more than one {both}" in (run / "report.md").read_text().replace("\\", "")
+    assert f"Edited on more than one {both}" in (run / "report.md").read_text().replace("\\", "")
     assert f"Edited on more than one {both}" in (run / "report.html").read_text()
 
 
@@ -135,7 +135,8 @@ def test_a_rank_that_lags_is_named_and_one_that_only_waits_is_not():
 class Marred(Unchanged):
     """A black image for the first pair, the second refused, the third half the size, the fourth as it is."""
 
-    def edit(self, pair, source, seed):
+    def edit(self, pair, sources, seed):
+        source = sources[0]
         if "物理" in pair.pair_id:
             return Image.new("RGB", source.size)
         if "社会" in pair.pair_id:

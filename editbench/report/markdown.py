@@ -82,9 +82,8 @@ def _results(content: Content) -> Iterable[str]:
 
 
 def _without_interval(table: Table) -> Iterable[str]:
-    for note, labels in table.without_interval:
-        names = text.listed([text.markdown(label) for label in labels])
-        yield f"No interval for {names if len(labels) < len(table.columns) else 'any of them'}: {note}."
+    for note, names in table.without_interval:
+        yield f"No interval for {text.markdown(names)}: {note}."
 
 
 def _headline(summary: Summary) -> str:

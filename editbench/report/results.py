@@ -97,8 +97,18 @@ class Table:
         return sum(column.is_headline for column in self.columns)
 
     @property
-    def without_interval(self) -> list[tuple[str, tuple[str, ...]]]:
-        """Why cells have no interval, with the labels of the columns that it holds for; a reason once."""
+    def shared_counts(self) -> tuple[str | None, ...]:
+        """By column: `25 of 30` where every run has that and it is not all, so that it need be said once only."""
+        found: list[str | None] = []
+        for place in range(len(self.columns)):
+            cells = [cell for row in self.rows if (cell := row[place]) is not None]
+            same = len(self.rows) > 1 and len({cell.of for cell in cells}) == 1 and len(cells) == len(self.rows)
+            found.append(cells[0].of if same and not cells[0].is_whole else None)
+        return tuple(found)
+
+    @property
+    def without_interval(self) -> list[tuple[str, str]]:
+        """Why cells have no interval, with the names of the columns that it holds for; a reason once."""
         found: dict[str, list[str]] = {}
         for place, column in enumerate(self.columns):
             for row in self.rows:
@@ -106,7 +116,10 @@ class Table:
                 if cell is not None and cell.value is not None and cell.interval is None and cell.interval_note:
                     labels = found.setdefault(cell.interval_note, [])
                     labels += [] if column.label in labels else [column.label]
-        return [(note, tuple(labels)) for note, labels in found.items()]
+        inner = [column.label for column in self.columns if not column.is_headline]
+        every = [column.label for column in self.columns]
+        whole = {tuple(every): "any of them", tuple(inner): f"any of the {self.view}"}
+        return [(note, whole.get(tuple(labels)) or text.listed(labels)) for note, labels in found.items()]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,8 @@ from editbench.run.run_dir import Identity, RunDir, environment, seed_for, sha25
 from editbench.stages.edit_plan import STAGE, edit_key_of, make_plan, prompts_of, write_pictures
 
 log = logging.getLogger(__name__)
+
+_ASPECT = 0.04  # an editor rounds sides to multiples of 32: at a megapixel that changes the ratio by 4 % at most
 
 
 def edit(config: Config, world: World) -> int:
@@ -266,9 +269,15 @@ def _flags(image: Image, source: Image) -> tuple[str, ...]:
     found = {
         "unchanged": image.size == source.size and image.tobytes() == source.tobytes(),
         "constant": all(low == high for low, high in _extrema(image)),
-        "resized": image.size != source.size,
+        "resized": _is_resized(image.size, source.size),
     }
     return tuple(name for name, holds in found.items() if holds)
+
+
+def _is_resized(size: tuple[int, int], asked: tuple[int, int]) -> bool:
+    """Whether a side is smaller than the source's, or the aspect ratio another than rounding sides makes it."""
+    aspect = (size[0] * asked[1]) / (size[1] * asked[0])
+    return size[0] < asked[0] or size[1] < asked[1] or abs(math.log(aspect)) > _ASPECT
 
 
 def _extrema(image: Image) -> Any:
