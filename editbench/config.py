@@ -80,7 +80,8 @@ class Config:
     check: bool = False
     """Only check the benchmark and the configuration, then stop. Changes neither."""
     out: Path | None = None
-    """Where report.py writes; none: into the run, or beside the runs if several. Changes neither."""
+    """Where the report is written; none: into the run, or beside the runs if several. Of an export: where the edits are
+    written. Changes neither."""
     standalone: bool = False
     """report.html holds its pictures itself, small ones, and can be moved alone. Changes neither."""
     export: Path | None = None

@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -16,7 +18,8 @@ from editbench.process.world import World
 from editbench.rubrics import Brief, RisePP
 from editbench.run.run_dir import RunDir
 from editbench.stages.edit import edit
-from editbench.stages.export import Exported, export, export_official
+from editbench.stages.export import Exported, export_official
+from tests.conftest import ROOT, environment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,13 +102,18 @@ def test_a_rubric_without_official_names_and_the_runs_own_folder_are_refused(run
         export_official(run, run.root / "images", RisePP())
 
 
-def test_the_command_says_how_many_were_written(run, tmp_path, caplog):
-    config = Config(run_dir=(run.root,), rubric=RisePP(), out=tmp_path / "out")
-    with caplog.at_level("INFO"):
-        assert export(config, World()) == 0
-    assert f"{tmp_path / 'out'}: 3 edits written, 0 pairs have none." in caplog.messages
-    with pytest.raises(UsageError, match="--out: give the folder"):
-        export(Config(run_dir=(run.root,), rubric=RisePP()), World())
+def test_the_command_takes_the_rubric_from_the_run_or_by_name(run, tmp_path):
+    def started(*argv):
+        line = [sys.executable, "-m", "editbench", "export", "--run_dir", str(run.root), *argv]
+        return subprocess.run(line, capture_output=True, text=True, env=environment(), cwd=ROOT, check=False)
+
+    done = started("--layout", "official", "--out", str(tmp_path / "out"), "--rubric", "RisePP")
+    assert (done.returncode, len(files(tmp_path / "out"))) == (0, 3), done.stderr
+    assert "3 edits written, 0 pairs have none." in done.stderr
+    done = started("--out", str(tmp_path / "other"))  # the run's own rubric is of no public benchmark
+    assert (done.returncode, "is of no public benchmark" in done.stderr) == (2, True)
+    done = started("--rubric", "RisePP")
+    assert (done.returncode, "--out: give the folder" in done.stderr) == (2, True)
 
 
 def test_saved_finds_what_was_exported_without_being_told_a_template(run, dots, tmp_path):

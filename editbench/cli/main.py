@@ -13,6 +13,7 @@ COMMANDS = {
     "score": "score the edits of a run with a judge",
     "report": "report a run, or several side by side",
     "agreement": "say how far a judge agrees with people",
+    "export": "write edits under the names that a benchmark's own scripts look for",
     "ls": "list configurations, editors, judges and rubrics",
     "bench": "measure speed and growth on this machine",
 }
@@ -102,6 +103,21 @@ def _agreement(argv: Sequence[str]) -> int:
     return main(argv)
 
 
+def export(argv: Sequence[str]) -> int:
+    """Write a run's edits under official names."""
+    import argparse
+
+    description = """Write a run's edits under the names that a benchmark's own scripts look for.
+
+    editbench export --layout official --run_dir runs/rise --out outputs/mine
+
+What is not given is taken from the run's own config.yaml."""
+    layout = argparse.ArgumentParser(prog="editbench export", add_help=False, allow_abbrev=False)
+    layout.add_argument("--layout", choices=["official"], default="official")
+    _, rest = layout.parse_known_args(argv)
+    return _stage("export", description, rest, from_run=True)
+
+
 def _bench(argv: Sequence[str]) -> int:
     from editbench.bench.__main__ import main
 
@@ -122,6 +138,7 @@ _START: dict[str, Callable[[Sequence[str]], int]] = {
     "score": score,
     "report": report,
     "agreement": _agreement,
+    "export": export,
     "ls": _ls,
     "bench": _bench,
 }

@@ -12,6 +12,7 @@ from editbench.editors.controls import fill
 from editbench.editors.editor import EditFailed
 from editbench.errors import UsageError
 from editbench.images import decode
+from editbench.process.console import start_logging
 from editbench.process.world import World
 from editbench.records import Pair
 from editbench.rubrics.rubric import Rubric
@@ -41,6 +42,7 @@ def export(config: Config, world: World) -> int:
         UsageError: as `export_official` does, or there is no `--out`.
         OSError: the folder cannot be written.
     """
+    start_logging(None, "export", world)
     if config.out is None:
         raise UsageError("--out: give the folder that the edits are written to")
     if world.rank == 0:
