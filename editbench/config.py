@@ -11,6 +11,7 @@ from typing import Any, Literal
 from editbench.benchmark import Data
 from editbench.editors import Editor, QwenImageEdit, Saved
 from editbench.errors import UsageError
+from editbench.installation import install
 from editbench.judges import Judge, QwenVL
 from editbench.models.checkpoints import locate
 from editbench.process.redaction import secret_settings
@@ -125,7 +126,7 @@ class Config:
         if form not in (".csv", ".parquet"):
             raise UsageError(f"--export {self.export}: its ending must be .csv or .parquet")
         if form == ".parquet" and find_spec("pyarrow") is None:
-            raise UsageError(f"--export {self.export}: pyarrow is missing: pip install -e '.[parquet]'; or give a .csv")
+            raise UsageError(f"--export {self.export}: pyarrow is missing: {install('parquet')}; or give a .csv")
         if self.expected and self.repeats > 1:
             raise UsageError("--expected and --repeats: an expected score has no draws to repeat")
         if isinstance(self.editor, Saved) and not (self.editor.template or self.editor.table) and self.rubric.layout:
@@ -134,7 +135,8 @@ class Config:
         if isinstance(self.editor, Saved):
             self.editor.category = self.rubric.category
         for plugin in (self.editor, self.judge, self.rubric):
-            if secret := list(secret_settings(settings(plugin)["init_args"])):
+            declared = getattr(plugin, "secret", None)  # a ClassVar: the settings of that class that hold keys
+            if secret := list(secret_settings(settings(plugin)["init_args"], declared)):
                 raise UsageError(
                     f"{type(plugin).__qualname__}: {', '.join(secret)} would put a key into the run's config.yaml; "
                     "give the name of an environment variable that holds it, or let the class read one"

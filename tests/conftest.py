@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from editbench.config import Config
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
+STATE = tempfile.mkdtemp(prefix="editbench-state-")  # what the commands remember of their user
 FAILING = ("--editor", "tests.planned.FailingEditor", "--judge", "tests.planned.StuckJudge")
 
 # public-domain photographs in scikit-image's own package
@@ -110,7 +112,8 @@ def command(script: str, *argv: str | Path, ranks: int = 1) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    return os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}", "HF_HUB_OFFLINE": "1", "COLUMNS": "250"}
+    ours = {"PATH": f"{BIN}:{os.environ['PATH']}", "HF_HUB_OFFLINE": "1", "COLUMNS": "250"}
+    return os.environ | ours | {"XDG_STATE_HOME": os.environ.get("XDG_STATE_HOME", STATE)}
 
 
 def start(

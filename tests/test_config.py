@@ -70,6 +70,51 @@ def test_categories_are_named_in_english_or_chinese(spelling):
     assert parsed("--categories", spelling).categories == ("physical", "causal")
 
 
+def test_a_flag_wins_over_a_configuration_wherever_it_stands(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("seed: 3\nlanguage: zh\n", encoding="utf-8")
+    for argv in (("--seed", "7", "--config", str(path)), ("--config", str(path), "--seed=7")):
+        assert (parsed(*argv).seed, parsed(*argv).language) == (7, "zh")
+    argv = ("--editor.init_args.model", "mine", "--config", "qwen-image-edit-2511")
+    assert parsed(*argv).editor.model == "mine"
+    assert parsed("--editor", "Unchanged", "--config", "qwen-image-edit-2511").editor == Unchanged()
+
+
+def test_a_file_takes_the_short_spellings_of_the_command_line(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("run_dir: runs/🙂\ncategories: [物理]\n", encoding="utf-8")
+    config = parsed("--config", str(path))
+    assert config.run_dir == (Path("runs/🙂"),)
+    assert config.categories == parsed("--categories", "物理").categories
+
+
+@pytest.mark.parametrize("name", ["runs/🙂", "runs/𠮷", "runs/a b", 'runs/"x"', "runs/物理"])
+def test_a_run_directory_may_have_any_name(name):
+    assert parsed("--run_dir", name).run_dir == (Path(name),)
+    assert parsed(f"--run_dir={name}").run_dir == (Path(name),)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "a: &a [x,x,x,x,x,x,x,x,x,x]\n"
+            + "".join(f"a{n}: &a{n} [{','.join(10 * ['*a' + str(n - 1 or '')])}]\n" for n in range(1, 9)),
+            "expand to more than",
+        ),
+        ("a: &a [*a]\n", "expand to more than"),
+        ("[" * 100_000, "is not YAML"),
+        ("seed: [1\n", "is not YAML"),
+        ("- seed\n", "holds list, not settings"),
+    ],
+    ids=["bomb", "cycle", "depth", "torn", "list"],
+)
+def test_a_file_that_is_no_configuration_is_refused_before_it_grows(tmp_path, text, words):
+    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=words):
+        parsed("--config", str(tmp_path / "mine.yaml"))
+
+
 def test_several_runs_follow_one_option():
     assert parsed("--run_dir", "a", "b", "--limit", "2").run_dir == (Path("a"), Path("b"))
     with pytest.raises(UsageError, match="one directory, not 2"):
@@ -171,6 +216,15 @@ def test_a_run_of_another_kind_of_editor_is_remembered_too(tmp_path):
     made = parsed("--run_dir", str(tmp_path), "--editor", "Saved", "--editor.init_args.folder", "x")
     (tmp_path / "config.yaml").write_text(to_yaml(made))
     assert parsed("--run_dir", str(tmp_path), from_run=True).editor == Saved(folder="x")
+
+
+def test_a_class_of_ones_own_is_found_in_the_current_folder(tmp_path, monkeypatch):
+    lines = ["from dataclasses import dataclass", "from editbench.editors import Unchanged", "@dataclass"]
+    (tmp_path / "beside_me.py").write_text("\n".join([*lines, "class Mine(Unchanged): pass", ""]), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    assert type(parsed("--editor", "beside_me.Mine").editor).__name__ == "Mine"
+    assert sys.path[-1] == str(tmp_path)  # after every other place
 
 
 def test_differences_name_the_setting_and_both_values():

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -92,7 +93,51 @@ def test_a_setting_that_holds_a_key_is_refused_and_named(settings, named):
     assert "x1" not in str(raised.value)
 
 
+@dataclass(kw_only=True)
+class Declared(Configured):
+    """Says which of its settings hold keys."""
+
+    passcode: str = ""
+    secret: ClassVar[frozenset[str]] = frozenset({"passcode"})
+
+
+def test_a_setting_is_no_secret_for_the_sound_of_its_name():
+    Config(editor=Triggered(image_key="source", trigger_token="<sks>"))
+    Config(editor=Declared(api_key="a word, the class says"))
+    with pytest.raises(UsageError, match="Declared: passcode would put a key"):
+        Config(editor=Declared(passcode="x"))
+
+
+@dataclass(kw_only=True)
+class Triggered(Unchanged):
+    image_key: str = ""
+    trigger_token: str = ""
+
+
+KEYS = (
+    "sk-proj-0123456789abcdef",
+    "hf_abcdefghijklmnopqrstuvwxyz",
+    "ghp_abcdefghijklmnopqrstuvwxyz0123456789",
+    "AKIAIOSFODNN7EXAMPLE",
+    "aB3dE5gH7jK9mN1pQ2rS",
+)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_what_can_be_seen_to_be_a_key_is_refused_under_any_name(key):
+    with pytest.raises(UsageError, match="Triggered: image_key would put a key"):
+        Config(editor=Triggered(image_key=key))
+
+
+@pytest.mark.parametrize("name", ["SOMETHING", "X1", "MY_SERVICE"])
+@pytest.mark.parametrize("key", KEYS)
+def test_a_key_of_the_environment_is_in_no_text_whatever_its_variable_is_called(monkeypatch, name, key):
+    monkeypatch.setenv(name, key)
+    assert key not in redacted(f"before {key} after")
+
+
 NAMES = ("HF_TOKEN", "OPENAI_API_KEY", "AWS_SECRET_ACCESS_KEY", "GITHUB_PAT", "PGPASSWORD", "MYSQL_PWD", "apiKey")
+NAMES += ("TOKEN_HF", "KEY_FILE_CONTENT", "SECRET_1", "DB_PASS", "SENTRY_DSN", "BASIC_AUTH", "GCP_CREDENTIALS_JSON")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -110,12 +155,16 @@ def test_the_value_of_a_variable_that_is_named_as_a_key_is_in_no_text(monkeypatc
         "authorization failed",
         "mail a@b.org about https://example.org/c@d",
         "max_new_tokens=8, eos_token='<s>', key 'a'",
+        "Qwen/Qwen3-VL-30B-A3B-Instruct at dcd1bb9f00aa11bb22cc33dd44ee55ff66778899 in loraFluxKontextV2Final",
     ],
 )
 def test_innocent_text_stays_as_it_is(monkeypatch, innocent):
     monkeypatch.setenv("PWD", "/srv/monkey")
     monkeypatch.setenv("SHORT_KEY", "key")
     monkeypatch.setenv("MONKEY", "no space left")
+    monkeypatch.setenv("SSH_AUTH_SOCK", "/")
+    monkeypatch.setenv("MODEL", "Qwen/Qwen3-VL-30B-A3B-Instruct")
+    monkeypatch.setenv("GIT_COMMIT", "dcd1bb9f00aa11bb22cc33dd44ee55ff66778899")
     assert redacted(innocent) == innocent
 
 

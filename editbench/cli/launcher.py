@@ -183,6 +183,7 @@ def _environment() -> dict[str, str]:
     """What the children see: this package, no folder that the user happens to stand in, and their parent."""
     environ = {**os.environ, PARENT: str(os.getpid()), "PYTHONSAFEPATH": "1"}
     environ.pop("SLURM_PROCID", None)  # srun may have started one launcher a node: its children are no tasks of srun
+    environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # a lost connection is reported by us, in a sentence
     environ.setdefault("OMP_NUM_THREADS", "1")  # as torchrun would, with a warning
     if (root := clone()) is not None:
         environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))

@@ -23,6 +23,7 @@ from editbench.process.world import SAY_EVERY_S
 _NUM_TRIES = 3
 """Of a rendezvous whose store goes away: it may be that of the stage before, which is about to end."""
 _AGAIN_AFTER_S = 2.0
+_LOOK_EVERY_S = 0.2
 
 
 def launch(argv: Sequence[str]) -> int:
@@ -44,8 +45,8 @@ def launch(argv: Sequence[str]) -> int:
     _silence()
     args = get_args_parser().parse_args(argv)
     for left in reversed(range(_NUM_TRIES)):
-        done = threading.Event()
-        threading.Thread(target=_say_waiting, args=(args, done), name="waiting", daemon=True).start()
+        done, started = threading.Event(), threading.Event()
+        threading.Thread(target=_say_waiting, args=(args, done, started), name="waiting", daemon=True).start()
         try:
             run(args)
             return 0
@@ -54,7 +55,7 @@ def launch(argv: Sequence[str]) -> int:
         except SignalException as stopped:
             return 128 + stopped.sigval
         except RendezvousConnectionError as error:
-            if left == 0:
+            if left == 0 or started.is_set():
                 return _no_rendezvous(args, error)
             time.sleep(_AGAIN_AFTER_S)
         except RendezvousError as error:
@@ -73,8 +74,9 @@ def _exit_code(rank: int, first: Any) -> int:
 
 def _no_rendezvous(args: Any, error: Exception) -> int:
     say(
-        f"The {args.nnodes} machines did not find each other at {_meeting_place(args)} ({type(error).__name__}): "
-        "another one is not started, has ended, or cannot be reached. Give the same command on all of them again."
+        f"The {args.nnodes} machines are no longer, or not yet, connected at {_meeting_place(args)} "
+        f"({type(error).__name__}): another one is not started, has ended, or cannot be reached. Give the same command "
+        "on all of them again."
     )
     return INCOMPLETE
 
@@ -83,12 +85,20 @@ def _meeting_place(args: Any) -> str:
     return args.rdzv_endpoint or f"{args.master_addr}:{args.master_port}"
 
 
-def _say_waiting(args: Any, done: threading.Event) -> None:
-    """A line every minute while no process has been started, which is while the other machines are waited for."""
-    start = time.monotonic()
-    while not done.wait(SAY_EVERY_S) and not psutil.Process().children():
-        waited = (time.monotonic() - start) / 60
-        say(f"Waiting for the others of {args.nnodes} machines at {_meeting_place(args)}, {waited:.0f} min so far.")
+def _say_waiting(args: Any, done: threading.Event, started: threading.Event) -> None:
+    """Until a process is started, which is when the machines have found each other, a line every minute."""
+    start = said = time.monotonic()
+    while not done.wait(_LOOK_EVERY_S):
+        if psutil.Process().children():
+            started.set()
+            return
+        now = time.monotonic()
+        if now - said > SAY_EVERY_S:
+            said = now
+            minutes = (now - start) / 60
+            say(
+                f"Waiting for the others of {args.nnodes} machines at {_meeting_place(args)}, {minutes:.0f} min so far."
+            )
 
 
 def _silence() -> None:

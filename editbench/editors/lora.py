@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from editbench.errors import UsageError
+from editbench.installation import install
 from editbench.models.checkpoints import Header, loading, safetensors_header
 
 _OPTION = "--editor.init_args.lora"
@@ -36,7 +37,7 @@ def check_lora(lora: str) -> None:
     if not Path(lora).is_file() and (lora.startswith((".", "/", "~")) or lora.count("/") < 2):
         raise UsageError(f"{where}: no such file, and not one on the hub (owner/name/file.safetensors) either")
     if find_spec("peft") is None:
-        raise UsageError(f"{where}: needs peft; pip install -e '.[lora]'")
+        raise UsageError(f"{where}: needs peft; {install('lora')}")
     path = find(lora, ask_hub=False)
     if path is not None:
         _refuse_other_kinds(_header(path, where), where)

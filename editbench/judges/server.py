@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from editbench.errors import UsageError
 from editbench.images import encode_png
+from editbench.installation import install
 from editbench.judges.judge import Judge, Message, Reply, Way
 from editbench.judges.pictures import scaled
 from editbench.models.checkpoints import model_name
@@ -46,7 +47,7 @@ class _Sent(Message):
 
 @dataclass(kw_only=True)
 class Server(Judge):
-    """A model that a server runs; needs `pip install 'editbench[server]'`.
+    """A model that a server runs; needs the packages of the extra `server`.
 
     Before the first request the server's list of models is asked for. Requests go out side by side. One that the server
     can't serve now (429, 5xx, no connection, no answer in time) is sent again, after the time that the server names or
@@ -83,7 +84,7 @@ class Server(Judge):
     def check(self) -> None:
         """The client is there, and the settings hold no secret, for they are written down."""
         if find_spec("openai") is None or find_spec("stamina") is None:
-            raise UsageError("the judge Server needs two packages more: pip install 'editbench[server]'")
+            raise UsageError(f"the judge Server needs two packages more: {install('server')}")
         url = urlsplit(self.base_url)
         if url.scheme not in ("http", "https") or not url.hostname:
             raise UsageError(f"base_url {self.base_url}: not an address; such as http://127.0.0.1:8000/v1")

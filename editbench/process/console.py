@@ -120,7 +120,7 @@ class Tally:
             return
         try:
             if kind is None:
-                self._world.wait_for("done", self._total)
+                self._world.wait_for("done", self._total, "the pairs of the other ranks")
         finally:
             self._stop.set()
             self._viewer.join()

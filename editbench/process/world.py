@@ -33,7 +33,7 @@ class RefusedByRank0(UsageError):
 
 
 class RankLost(OSError):
-    """A rank on another machine gave no sign of life for `SILENCE_S`."""
+    """A rank on another machine gave no sign of life for `SILENCE_S`, or the launch's store has gone with one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,12 +103,12 @@ class World:
             try:
                 text = make()
             except UsageError:
-                self._store.set(name, _REFUSED)
+                self._ask("set", name, _REFUSED)
                 raise
-            self._store.set(name, text)
+            self._ask("set", name, text)
             return text
-        self._wait(f"rank 0 ({name})", lambda: self._store.check([name]))
-        text = self._store.get(name).decode()
+        self._wait(f"rank 0 ({name})", lambda: self._ask("check", [name]))
+        text = self._ask("get", name).decode()
         if text == _REFUSED:
             raise RefusedByRank0("rank 0 has refused the call; its terminal says why.")
         return text
@@ -118,8 +118,8 @@ class World:
         if self._store is None:
             return True
         try:
-            return self._store.add(f"said on node {self.node}: {text}", 1) == 1
-        except RuntimeError:  # the store has gone with its launcher
+            return self._ask("add", f"said on node {self.node}: {text}", 1) == 1
+        except RankLost:  # the store has gone with its launcher
             return True
 
     def apart(self, name: str) -> Self:
@@ -139,27 +139,36 @@ class World:
             with _COUNTING:
                 self._counters[name] = self._counters.get(name, 0) + number
                 return self._counters[name]
-        return self._store.add(name, number)
+        return self._ask("add", name, number)
 
-    def wait_for(self, name: str, number: int) -> None:
-        """Return when the counter has reached the number.
+    def _ask(self, method: str, *arguments: Any) -> Any:
+        """A call to the store.
+
+        Raises:
+            RankLost: the store has gone, with the machine or the launcher that kept it.
+        """
+        try:
+            return getattr(self._store, method)(*arguments)
+        except RuntimeError as error:
+            raise RankLost("the machine or the launcher that connected the ranks has ended") from error
+
+    def wait_for(self, name: str, number: int, what: str | None = None) -> None:
+        """Return when the counter has reached the number; `what` says in the log what is waited for.
 
         Raises:
             RankLost: a rank of another machine gives no sign of life.
         """
-        self._wait(f"{name} to reach {number}", lambda: self.count(name) >= number)
+        self._wait(what or f"{name} to reach {number}", lambda: self.count(name) >= number)
 
     def leave(self) -> None:
         """Called at the end of the work: over several machines, return only when all ranks have come here.
 
-        Otherwise a launcher that ends early takes the store with it, which the others still need.
-
-        Raises:
-            RankLost: a rank of another machine gives no sign of life.
+        Otherwise a launcher that ends early takes the store with it, which the others still need. A rank that gives no
+        sign of life is no longer waited for.
         """
         if self._life is not None and "_store" in self.__dict__:
             self.count("left", 1)
-            with contextlib.suppress(RuntimeError):  # the store is gone: its keeper saw that all have come
+            with contextlib.suppress(RankLost):  # the keeper of the store has seen that all have come, and left
                 self._wait("the ranks of the other machines", lambda: self.count("left") >= self.size)
 
     def _wait(self, what: str, is_over: Callable[[], bool]) -> None:
@@ -279,7 +288,10 @@ class _Life:
             return
         self._looked = now
         for rank in range(self._size):
-            beats = self._store.add(f"beats of {rank}", 0)
+            try:
+                beats = self._store.add(f"beats of {rank}", 0)
+            except RuntimeError as error:
+                raise RankLost("the machine that connected the ranks has ended") from error
             before, since = self._seen.get(rank, (-1, now))
             self._seen[rank] = (beats, now if beats != before else since)
             if now - self._seen[rank][1] > SILENCE_S:

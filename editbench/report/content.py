@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from editbench.errors import UsageError
+from editbench.installation import command
 from editbench.run.run_dir import sha256
 from editbench.stats.comparison import Comparison, compare, unlike
 from editbench.stats.correlation import TwoJudges, two_judges
@@ -101,7 +102,7 @@ def tell(runs: Sequence[RunRecords], live: Live | None = None) -> Content:
         UsageError: there is no run.
     """
     if not runs:
-        raise UsageError("no run to report on; give at least one: python report.py --run_dir runs/NAME")
+        raise UsageError(f"no run to report on; give at least one: {command('report', '--run_dir', 'runs/NAME')}")
     return Content(
         runs=tuple(Told(run=run, summary=summarize(run), health=examine(run)) for run in runs),
         comparisons=tuple(compare(runs)),

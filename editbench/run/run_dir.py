@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from editbench.errors import UsageError
+from editbench.installation import command
 from editbench.records import Edit, Pair, Record
 from editbench.run.durable import (
     Part,
@@ -192,7 +193,7 @@ class RunDir:
         found = sorted(path.parent.name for path in parent.glob("*/pairs.jsonl"))
         return UsageError(
             f"no pairs.jsonl in {self.root}: nothing was edited there yet; runs in {parent}: "
-            f"{', '.join(found) or 'none'}; make one: bash launch.sh --run_dir {self.root}"
+            f"{', '.join(found) or 'none'}; make one: {command('run', '--run_dir', self.root)}"
         )
 
     def latest(self, kind: type[R], stage: str, merged: Path) -> dict[Identity, R]:

@@ -9,6 +9,7 @@ import yaml
 from editbench.benchmark import selector
 from editbench.config import Config
 from editbench.errors import UsageError
+from editbench.installation import command
 from editbench.records import Answer, Edit, Failure, Pair, Score
 from editbench.rubrics.rubric import Question, Rubric
 from editbench.run.durable import write_atomic
@@ -53,7 +54,7 @@ def make_plan(config: Config, run: RunDir, name: str, lease: Lease) -> dict[str,
     _check_questions(config, tuple(pairs.values()), how)
     edits = run.edits(pairs.values())
     if not edits:
-        raise UsageError(f"{run.root} has no edits yet; make them: torchrun --nproc_per_node=gpu -- edit.py …")
+        raise UsageError(f"{run.root} has no edits yet; make them: {command('edit', '--run_dir', run.root)} …")
     scores = run.latest(Score, f"score-{name}", run.scores(name))
     order = {pair_id: place for place, pair_id in enumerate(pairs)}
     todo = [

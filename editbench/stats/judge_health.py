@@ -1,13 +1,13 @@
 """Whether a judge can be believed: how readable, fine and steady its scores are, and what it says of controls."""
 
 import math
-import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
+from editbench.installation import command
 from editbench.records import Pair
 from editbench.stats.comparison import TIE_DIGITS, Difference, corrected, mean_difference
 from editbench.stats.outcomes import SCORED, Outcome, RunRecords, first_edited, group_of, numbered
@@ -226,7 +226,7 @@ def findings(health: Health, run: Path) -> list[str]:
     if not by_kind:
         return [
             "No controls were judged, so it is not known whether this judge can tell a right edit from none: "
-            f"python score.py --run_dir {shlex.quote(run.as_posix())} --controls"
+            f"{command('score', '--run_dir', run.as_posix(), '--controls')}"
         ]
     kinds: tuple[ControlKind, ...] = ("right", "unchanged", "of another", "blank", "words", "again")
     said = [_sentence(by_kind[kind]) for kind in kinds if kind in by_kind]
