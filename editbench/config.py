@@ -53,11 +53,11 @@ class Config:
     """A file of prompts (`pair_id`, `prompt`) that the editor gets in place of the instructions; the judge sees the
     instructions. Changes edits."""
     editor: Editor = field(default_factory=QwenImageEdit)
-    """What makes the edits: Diffusers, QwenImageEdit, Saved, Unchanged or a class by its import path. Changes edits."""
+    """What makes the edits: a class that `editbench ls` lists, or your own by its import path. Changes edits."""
     judge: Judge = field(default_factory=QwenVL)
-    """What answers the rubric's questions: QwenVL, Server or a class by its import path. Changes scores."""
+    """What answers the rubric's questions: a class that `editbench ls` lists, or your own. Changes scores."""
     rubric: Rubric = field(default_factory=FiveAspects)
-    """The questions to the judge and how its replies become numbers: FiveAspects, Brief or a class by its import path.
+    """The questions to the judge and how its replies become numbers: a class that `editbench ls` lists, or your own.
     Changes scores."""
     repeats: int = 1
     """Replies to each question; more than one are drawn at random, and the value is their mean. Changes scores."""

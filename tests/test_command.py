@@ -30,10 +30,10 @@ class Odd(Editor):
             raise ZeroDivisionError("the planned bug")
         return "cpu"
 
-    def edit(self, pair, source, seed):
+    def edit(self, pair, sources, seed):
         if self.how == "exit" and pair.pair_id == "dot05":
             sys.exit(0)
-        return source
+        return sources[0]
 
 
 def odd(dots, run, how, rank=0):

@@ -1,14 +1,11 @@
-import inspect
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import yaml
 
-from editbench import editors, judges
-from editbench.cli.options import parse, shipped
+from editbench.cli.options import parse, shipped, shipped_kinds
 from editbench.config import Config, deciding, differences, to_yaml
 from editbench.editors import Diffusers, QwenImageEdit, Saved, Unchanged
 from editbench.errors import UsageError
@@ -67,7 +64,8 @@ def test_a_class_of_the_users_own_is_an_editor(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("spelling", ["physical,causal", "物理,因果", "Physical,因果", "[physical, causal]"])
 def test_categories_are_named_in_english_or_chinese(spelling):
-    assert parsed("--categories", spelling).categories == ("physical", "causal")
+    config = parsed("--categories", spelling)
+    assert [config.rubric.category(name) for name in config.categories] == ["physical", "causal"]
 
 
 def test_a_flag_wins_over_a_configuration_wherever_it_stands(tmp_path):
@@ -130,9 +128,9 @@ def test_a_flag_stands_alone():
     ("argv", "words"),
     [
         (("--limit", "0"), "--limit 0: it must be 1 or more"),
-        (("--categories", "spatial"), "physical"),
         (("--config", "nope"), "demo"),
-        (("--rubric", "nope"), "aspects-1"),
+        (("--rubric", "FiveAspect"), "Is FiveAspects meant"),
+        (("--judge", "nope"), "editbench ls lists the classes"),
         (("--editor.init_args.num_inference_steps", "0"), "1 or more"),
         (("--export", "scores.xlsx"), ".csv or .parquet"),
     ],
@@ -181,18 +179,17 @@ def test_a_class_that_is_not_found_says_where_it_is_looked_for():
         parsed("--editor", "my_package.Mine")
 
 
-@pytest.mark.parametrize(("option", "names"), [("--editor.help", editors.__all__), ("--judge.help", judges.__all__)])
-def test_the_editors_and_judges_there_are_can_be_asked_for(option, names, capsys):
-    no_kinds = {"EditFailed", "EditRefused", "Editor", "Judge", "Reply"}
+@pytest.mark.parametrize("plugin", ["editor", "judge", "rubric"])
+def test_the_classes_there_are_can_be_asked_for(plugin, capsys):
     with pytest.raises(UsageError) as told:
-        parsed(option)
-    for name in set(names) - no_kinds:
-        assert name in str(told.value)
-        assert name in inspect.getsource(Config)  # --help shows each field's sentence
+        parsed(f"--{plugin}.help")
+    names = [kind.__name__ for kind in shipped_kinds(plugin)]
+    assert {"editor": "QwenImageEdit", "judge": "QwenVL", "rubric": "FiveAspects"}[plugin] in names
+    assert all(name in str(told.value) for name in names)
     with pytest.raises(SystemExit) as end:
-        parsed(option, names[-1] if option == "--judge.help" else "QwenImageEdit")
+        parsed(f"--{plugin}.help", names[0])
     assert end.value.code == 0
-    assert "model" in capsys.readouterr().out
+    assert f"[--{plugin}." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", shipped())
@@ -207,8 +204,8 @@ def test_a_run_remembers_its_configuration_and_flags_win(tmp_path):
     made = parsed("--run_dir", str(tmp_path), "--benchmark", "b.json", "--language", "zh", "--seed", "3")
     (tmp_path / "config.yaml").write_text(to_yaml(made))
     assert parsed("--run_dir", str(tmp_path), from_run=True) == made
-    again = parsed("--run_dir", str(tmp_path), "--judge_sees", "edit", from_run=True)
-    assert (again.judge_sees, again.language, again.editor) == ("edit", "zh", made.editor)
+    again = parsed("--run_dir", str(tmp_path), "--rubric.init_args.judge_sees", "edit", from_run=True)
+    assert (again.rubric.judge_sees, again.language, again.editor) == ("edit", "zh", made.editor)
     assert parsed("--run_dir", str(tmp_path)).language == "en"  # editing says all of it, so that a change is noticed
 
 
@@ -236,16 +233,14 @@ def test_differences_name_the_setting_and_both_values():
 
 
 @pytest.mark.parametrize("script", ["edit.py", "score.py", "report.py"])
-def test_help_answers_in_a_second_without_torch(script):
+def test_help_answers_without_torch(script):
     code = (
         f"import runpy, sys; sys.argv = ['{script}', '--help']\ntry: runpy.run_path('{script}', run_name='__main__')\n"
     )
     code += "finally: sys.stderr.write('torch' * ('torch' in sys.modules))"
-    start = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert "--editor" in done.stdout
-    assert time.monotonic() - start < 5  # one second on a machine at rest; tests share theirs
 
 
 @pytest.mark.parametrize("script", ["edit.py", "score.py", "report.py"])

@@ -36,9 +36,9 @@ class LateOnOne(Editor):
         self._node = world.node
         return "cpu"
 
-    def edit(self, pair, source, seed):
+    def edit(self, pair, sources, seed):
         time.sleep(2.0 * self._node)
-        return source
+        return sources[0]
 
 
 @dataclass(kw_only=True)
@@ -53,11 +53,11 @@ class StuckOnOne(LateOnOne):
             Path(self.marker).write_text(os.environ["SLURM_NODEID"], encoding="utf-8")
         return super().load(world)
 
-    def edit(self, pair, source, seed):
+    def edit(self, pair, sources, seed):
         self._num += 1
         if self._node and self._num == 2:
             stuck("sleeping")
-        return source
+        return sources[0]
 
 
 def free_port() -> int:

@@ -30,13 +30,13 @@ class TalkativeEditor(Unchanged):
 
     endpoint: str = ""
 
-    def edit(self, pair, source, seed):
+    def edit(self, pair, sources, seed):
         key = os.environ["IMAGE_API_KEY"]
         if "物理" in pair.pair_id:
             raise EditFailed(f"401 for https://user:hunter2hunter2@example.org/edit?key={key}")
         if "社会" in pair.pair_id:
             raise RuntimeError(f"Authorization: Bearer {key}")
-        return source
+        return sources[0]
 
 
 def test_a_key_is_nowhere_in_the_run_directory_or_the_logs(photos_json, tmp_path):

@@ -17,6 +17,7 @@ from editbench.cli.trust import accept_recorded
 from editbench.config import Config
 from editbench.editors import Editor
 from editbench.errors import UsageError
+from editbench.installation import command
 from editbench.judges import Judge
 from editbench.rubrics import Rubric
 from editbench.run.yaml_file import read_settings
@@ -107,7 +108,8 @@ def _hint(message: str) -> str:
     names = [item.name for kind in kinds if dataclasses.is_dataclass(kind) for item in dataclasses.fields(kind)]
     names += [kind.__name__ for kind in kinds[1:]]
     near = difflib.get_close_matches(unknown[1], names, n=1) if unknown else []
-    return f"\n  Is {near[0]} meant? --help lists all options." if near else "\n  --help lists all options."
+    lists = f"{command('ls')} lists the classes." if "import path string" in message else "--help lists all options."
+    return f"\n  Is {near[0]} meant? {lists}" if near else f"\n  {lists}"
 
 
 def _base(flags: Sequence[str], *, from_run: bool, has_config: bool) -> Path | None:
