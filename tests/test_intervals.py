@@ -7,7 +7,6 @@ from scipy import stats
 from editbench.stats.headlines import plain_table
 from editbench.stats.intervals import (
     MIN_GROUPS,
-    bootstrap_interval,
     degrees_of_freedom,
     mean_interval,
     standard_error,
@@ -100,13 +99,6 @@ def test_too_few_sources_or_equal_values_give_none():
     assert mean_interval([5.0] * MIN_GROUPS, names) == (None, "all are equal")
     assert mean_interval([], []) == (None, "too few")
     assert error([1.0, 2.0], ["a", "a"]) is None
-
-
-def test_a_statistic_that_some_draws_leave_undefined_has_no_interval():
-    def undefined(x, axis=-1):
-        return np.where(x.min(axis=axis) > 0, np.nan, x.mean(axis=axis))
-
-    assert bootstrap_interval((np.arange(20.0),), undefined, num_resamples=200) is None
 
 
 @pytest.mark.parametrize(

@@ -1,207 +1,221 @@
 """How far a judge agrees with people: python -m editbench.stages.agreement --run_dir runs/qwen --human people.csv
 
-    python -m editbench.stages.agreement --run_dir runs/qwen --human scores.csv           # pair_id, value (and rater)
-    python -m editbench.stages.agreement --run_dir runs/qwen runs/flux --human wins.jsonl # pair_id, winner (and rater)
+    python -m editbench.stages.agreement --run_dir runs/qwen --human scores.csv           # pair_id, value
+    python -m editbench.stages.agreement --run_dir runs/a runs/b --human scores.csv       # pair_id, run, value
+    python -m editbench.stages.agreement --run_dir runs/a runs/b --human wins.jsonl       # pair_id, winner
+    python -m editbench.stages.agreement --run_dir runs/a runs/b runs/c --human wins.csv  # pair_id, winner, loser
+    python -m editbench.stages.agreement --run_dir runs/a runs/b runs/c --human order.csv # pair_id, ranking: a > b = c
 
-Where several people rated (`rater`), the table also says how far one person agrees with the others: no judge need do
-better. Everything is written to `agreement.json` in the first run too. Exit code 2: something to mend in the call or
-the file; 3: `agreement.json` could not be written.
+A run is called by its directory's name, or by its path where two have the same name. Where several people rated
+(`rater`), the table also says how far one person agrees with the others, and the judge with the same others: no judge
+need do better. With `--human_scale 1 5` it also says whether the judge's numbers mean to people what they say.
+Everything is written to `agreement.json` in the first run too; editbench/stats/README.md says what each number is.
+Exit code 2: something to mend in the call or the file; 3: `agreement.json` could not be written.
 """
 
 import argparse
 import json
-import math
-import statistics
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from itertools import chain
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from editbench.errors import UsageError
 from editbench.process.console import console, printable
-from editbench.records import Pair
 from editbench.report import text
 from editbench.run.durable import write_atomic
 from editbench.run.run_dir import RunDir
 from editbench.stages.run_records import read_run
+from editbench.stats.agreement import Agreement, Part, with_preferences, with_scores
 from editbench.stats.comparison import unlike
-from editbench.stats.correlation import TIE_RULE, Estimate, agree, estimate, in_order, kendall, spearman
-from editbench.stats.human_ratings import TIE, Rating, read_ratings
-from editbench.stats.summary import RunRecords, group_of, numbered, outcome
+from editbench.stats.correlation import Estimate
+from editbench.stats.human_ratings import Preference, Rating, read_ratings
+from editbench.stats.outcomes import RunRecords, numbered
 
+SCHEMA = 2
 _NOT_WRITTEN = 3
-Statistic = Callable[[np.ndarray, np.ndarray], float]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Measure:
-    """One way to say how far the judge and people agree."""
+def measure(
+    runs: Sequence[Path], human: Path, scores: str | None = None, scale: tuple[float, float] | None = None
+) -> Agreement:
+    """Read the files and compute.
 
-    name: str
-    judge: Estimate
-    people: Estimate | None
-    """The same of one person with the others; None where nobody's rating can be held against another's."""
+    Args:
+        runs: run directories.
+        human: what people said.
+        scores: name of the score file, where a run has several.
+        scale: lowest and highest score that people could give.
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
-    """Everything that is told."""
-
-    run: str
-    num_rated: int
-    """Pairs of the run that people rated and the judge scored."""
-    num_raters: int
-    """People who gave their name; 0: the file does not say."""
-    num_left_out: int
-    """Ratings of pairs that are not in the run or have no score there."""
-    num_ties: int
-    """What people leave without an order, and the tie rule leaves out: ratings that say `tie`, or pairs of edits with
-    one mean."""
-    differ: tuple[str, ...]
-    """Settings, of benchmark, language, judge, rubric and lossy mode, in which two runs' scores are of different
-    things."""
-    measures: tuple[Measure, ...]
-    tie_rule: str
-
-
-def with_scores(run: RunRecords, ratings: Sequence[Rating]) -> Found:
-    """The judge's scores against the mean of people's, pair by pair.
-
-    The ceiling is one person against the mean of the others, averaged over people: the lower bound of the noise
-    ceiling of Nili et al., A Toolbox for Representational Similarity Analysis, PLoS Comput. Biol. 10 (2014).
+    Raises:
+        UsageError: a file is not as it should be, or no rating is of an edit that has a value.
     """
-    pairs, values = _scored(run)
-    people = sorted({rating.rater for rating in ratings if rating.rater})
-    given: dict[str, dict[str, list[float]]] = {}
-    for rating in ratings:
-        if rating.value is not None:
-            given.setdefault(rating.pair_id, {}).setdefault(rating.rater, []).append(rating.value)
-    rated = [pair for pair in pairs if pair.pair_id in given]
-    means = [statistics.fmean(chain.from_iterable(given[pair.pair_id].values())) for pair in rated]
-    groups = [group_of(pair) for pair in rated]
-    judged = agree([values[pair.pair_id] for pair in rated], means, groups)
-    table = np.full((len(rated), len(people)), np.nan)
-    for row, pair in enumerate(rated):
-        for column, person in enumerate(people):
-            table[row, column] = statistics.fmean(given[pair.pair_id].get(person, [math.nan]))
-    ways: dict[str, Statistic] = {"Spearman": spearman, "Kendall tau-b": kendall, "pairs in order": in_order}
-    estimates = (judged.spearman, judged.kendall, judged.pairwise)
-    return Found(
-        run=run.name,
-        num_rated=len(rated),
-        num_raters=len(people),
-        num_left_out=sum(rating.pair_id not in {pair.pair_id for pair in rated} for rating in ratings),
-        num_ties=math.comb(len(rated), 2) - judged.num_ordered,
-        differ=(),
-        measures=tuple(
-            Measure(name=name, judge=found, people=_ceiling(table, statistic, groups))
-            for (name, statistic), found in zip(ways.items(), estimates, strict=True)
-        ),
-        tie_rule=TIE_RULE,
+    if scale is not None and not scale[0] < scale[1]:
+        raise UsageError(f"--human_scale {scale[0]:g} {scale[1]:g}: give the lowest score first")
+    records = {name: _one(path, name, scores) for name, path in _named(runs).items()}
+    ratings = read_ratings(human, _calls(records, runs))
+    said = [one for one in ratings if isinstance(one, Rating)]
+    preferences = [one for one in ratings if isinstance(one, Preference)]
+    off = [one for one in said if scale is not None and not scale[0] <= one.value <= scale[1]]
+    if off and scale is not None:
+        raise UsageError(
+            f"{human}: {off[0].value:g} of {off[0].pair_id!r} is not on --human_scale {scale[0]:g} {scale[1]:g}"
+        )
+    if preferences and len(records) < 2:
+        raise UsageError("--run_dir: preferences are between runs; name two or more")
+    differ = unlike(list(records.values()))
+    if preferences:
+        found = with_preferences(records, preferences, differ=differ)
+    else:
+        found = with_scores(records, said, scale=scale, differ=differ)
+    if not found.num_rated:
+        _refuse(human, records, ratings)
+    return found
+
+
+def _named(runs: Sequence[Path]) -> dict[str, Path]:
+    """The runs by name: the directory's, or the path where two directories have the same name."""
+    paths = list({path.resolve(): path for path in runs}.values())
+    alike = Counter(RunDir(path).name for path in paths)
+    return {RunDir(path).name if alike[RunDir(path).name] == 1 else path.as_posix(): path for path in paths}
+
+
+def _calls(records: Mapping[str, RunRecords], runs: Sequence[Path]) -> dict[str, str]:
+    """Each name that a file may call a run by, with the run's own."""
+    by_path = {path.resolve(): name for name, path in _named(runs).items()}
+    return {name: name for name in records} | {path.as_posix(): by_path[path.resolve()] for path in runs}
+
+
+def _one(path: Path, name: str, scores: str | None) -> RunRecords:
+    found = list(read_run(RunDir(path), scores, name))
+    if len(found) > 1:
+        names = ", ".join(RunDir(path).score_names())
+        raise UsageError(f"{path} was scored by several judges; name one: --scores {{{names}}}")
+    if found[0].score_file is None:
+        raise UsageError(f"{path} has no scores; make them: python score.py --run_dir {path}")
+    return found[0]
+
+
+def _refuse(human: Path, records: Mapping[str, RunRecords], ratings: Sequence[Rating | Preference]) -> None:
+    known = [pair.pair_id for run in records.values() for pair in run.pairs]
+    if not {one.pair_id for one in ratings} & set(known):
+        raise UsageError(
+            f"{human}: no pair_id of it is one of {', '.join(records)}; those are as {min(known)!r}, its first is "
+            f"{ratings[0].pair_id!r}"
+        )
+    raise UsageError(
+        f"{human}: none of its {numbered(len(ratings), 'rating')} is of edits that have a value in {', '.join(records)}"
     )
 
 
-def with_preferences(first: RunRecords, second: RunRecords, ratings: Sequence[Rating]) -> Found:
-    """The judge's order of two runs' edits against people's preferences, rating by rating.
-
-    The ceiling is the majority of the other people against each, an even split counting half.
-    """
-    pairs, ours = _scored(first)
-    _, theirs = _scored(second)
-    known = {pair.pair_id: pair for pair in pairs if pair.pair_id in theirs}
-    usable = [rating for rating in ratings if rating.pair_id in known]
-    firm = [rating for rating in usable if rating.winner != TIE]
-    groups = [group_of(known[rating.pair_id]) for rating in firm]
-    said = np.array([1 if rating.winner == second.name else -1 for rating in firm])
-    judged = np.array([np.sign(theirs[rating.pair_id] - ours[rating.pair_id]) for rating in firm])
-    others = np.array([np.sign(_others(rating, usable, second.name)) for rating in firm])
-    compared = np.array([_is_rated_by_others(rating, usable) for rating in firm], dtype=bool)
-
-    def share(signs: np.ndarray, at: np.ndarray) -> float:
-        return float((1 + (signs[at] * said[at]).mean()) / 2) if len(at) else float("nan")
-
-    ceiling = None
-    if compared.any():
-        kept = np.flatnonzero(compared)
-        ceiling = estimate(lambda at: share(others, kept[at]), [groups[place] for place in kept.tolist()])
-    return Found(
-        run=f"{first.name}, {second.name}",
-        num_rated=len({rating.pair_id for rating in usable}),
-        num_raters=len({rating.rater for rating in ratings if rating.rater}),
-        num_left_out=len(ratings) - len(usable),
-        num_ties=len(usable) - len(firm),
-        differ=tuple(unlike([first, second])),
-        measures=(
-            Measure(name="preferences shared", judge=estimate(lambda at: share(judged, at), groups), people=ceiling),
-        ),
-        tie_rule="a tie of the judge, or an even split of the others, counts half; people's ties are left out",
-    )
+def tables(found: Agreement) -> list[Table]:
+    """What is printed."""
+    shown = [_pooled(found)]
+    if parts := (*found.by_run, *found.by_category):
+        shown.append(_parts(parts))
+    if found.system is not None:
+        shown.append(_system(found))
+    if found.calibration is not None:
+        shown.append(_calibration(found))
+    if found.corrected:
+        shown.append(_corrected(found))
+    return shown
 
 
-def _scored(run: RunRecords) -> tuple[list[Pair], dict[str, float]]:
-    ends = {pair.pair_id: outcome(run, pair.pair_id).value for pair in run.pairs}
-    values = {pair_id: value for pair_id, value in ends.items() if value is not None}
-    return [pair for pair in run.pairs if pair.pair_id in values], values
-
-
-def _ceiling(table: np.ndarray, statistic: Statistic, groups: Sequence[str]) -> Estimate | None:
-    several = (~np.isnan(table)).sum(axis=1) >= 2
-    if not several.any():
-        return None
-    kept = np.flatnonzero(several)
-
-    def mean_over_people(at: np.ndarray) -> float:
-        found: list[float] = []
-        for person in range(table.shape[1]):
-            rows = kept[at]
-            rows = rows[~np.isnan(table[rows, person])]
-            if len(rows) < 2:
-                continue
-            others = np.nanmean(np.delete(table[rows], person, axis=1), axis=1)
-            found.append(statistic(table[rows, person], others))
-        defined = [value for value in found if not np.isnan(value)]
-        return float(np.mean(defined)) if defined else float("nan")
-
-    return estimate(mean_over_people, [groups[place] for place in kept.tolist()])
-
-
-def _others(rating: Rating, ratings: Sequence[Rating], second: str) -> int:
-    """How many more of the other people prefer the second run's edit of this pair."""
-    rest = [other for other in ratings if other.pair_id == rating.pair_id and other is not rating]
-    return sum((other.winner == second) - (other.winner not in (second, TIE)) for other in rest)
-
-
-def _is_rated_by_others(rating: Rating, ratings: Sequence[Rating]) -> bool:
-    return any(other.pair_id == rating.pair_id and other is not rating for other in ratings)
-
-
-def _table(found: Found) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, width=80)
-    for name in ("", "judge", "95 % interval", "one person", "95 % interval"):
-        words = name.endswith("interval")  # or why there is none, which may take two lines
-        table.add_column(name, justify="right" if name else "left", no_wrap=not words)
-    for measure in found.measures:
-        table.add_row(measure.name, *_cells(measure.judge), *(_cells(measure.people) if measure.people else ("–", "")))
-    rated, out = numbered(found.num_rated, "pair"), numbered(found.num_left_out, "rating")
-    title = f"{found.run}: {rated} rated and scored, {out} left out (no such pair, or no score)"
+def _pooled(found: Agreement) -> Table:
+    rated, out = numbered(found.num_rated, "edit"), numbered(found.num_left_out, "rating")
+    title = f"{', '.join(found.runs)}: {rated} rated and scored, {out} left out (no such edit, or no score)"
     if found.differ:
         title += f"\nThe runs differ in {', '.join(found.differ)}: their scores are of different things."
-    table.title = Text(printable(title))  # Text, not str: rich reads [red] in a string as markup
-    table.caption = Text(f"Pairs: {found.tie_rule}, {found.num_ties:,} here.")
+    table = _table(
+        title,
+        ("", "judge", "95 % interval", "judge with others", "person with others"),
+        caption=f"Pairs: {found.rule}, {found.num_ties:,} here. With others: with the mean, or the majority, of all "
+        "people but one, over the same edits.",
+    )
+    for part in (found.pooled, *([found.within] if found.within else [])):
+        for one in part.measures:
+            people = [_value(one.judge_with_others), _value(one.person_with_others)]
+            table.add_row(one.name, *_cells(one.judge), *people)
+    return table
+
+
+def _parts(parts: Sequence[Part]) -> Table:
+    names = [one.name for one in parts[0].measures]
+    table = _table("By run and category", ("", "items", *names, f"95 % interval of {names[0]}"))
+    for part in parts:
+        values = [_value(one.judge) for one in part.measures]
+        table.add_row(printable(part.name), str(part.num_items), *values, _cells(part.measures[0].judge)[1])
+    return table
+
+
+def _system(found: Agreement) -> Table:
+    assert found.system is not None
+    said = [f"{one.name} {_value(one.judge)} ({_cells(one.judge)[1]})" for one in found.system.measures]
+    means = [
+        f"{one.name} averaged over {one.num_runs} runs is {text.number(one.mean, 3)}, by Fisher's z "
+        f"{text.number(one.fisher, 3)}"
+        for one in found.averages
+    ]
+    order = f"The runs' order: {', '.join(said)}" if said else "Two runs are too few for a correlation of their order"
+    table = _table(
+        "Runs by people and by the judge", ("", "people", "judge", "edits"), caption=". ".join([order, *means]) + "."
+    )
+    for one in found.system.standings:
+        table.add_row(printable(one.run), text.number(one.people), text.number(one.judge), str(one.num_items))
+    return table
+
+
+def _calibration(found: Agreement) -> Table:
+    assert found.calibration is not None
+    bias = found.calibration.bias
+    table = _table(
+        "The judge's values and people's means on the judge's scale",
+        ("judge gave", "edits", "judge", "people"),
+        caption=f"Judge less people: {text.signed(bias.value)} ({_cells(bias)[1]}). Where the judge sees one point, "
+        f"people see {text.number(found.calibration.slope)}.",
+    )
+    for one in found.calibration.bins:
+        ends = f"{one.low:.2f} to {one.high:.2f}"
+        table.add_row(ends, str(one.num_items), text.number(one.judge), text.number(one.people))
+    return table
+
+
+def _corrected(found: Agreement) -> Table:
+    table = _table(
+        "Means with the judge's bias taken off",
+        ("", "judge's mean", "corrected", "95 % interval", "scored", "rated"),
+        caption="Right where the rated edits are a random draw of the scored ones.",
+    )
+    for one in found.corrected:
+        between = text.between(one.interval, one.interval_note)
+        numbers = (text.number(one.mean), text.number(one.corrected), between)
+        table.add_row(printable(one.run), *numbers, str(one.num_scored), str(one.num_rated))
+    return table
+
+
+def _table(title: str, columns: Sequence[str], caption: str = "") -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, width=100)
+    for name in columns:
+        table.add_column(name, justify="right" if name else "left")
+    table.title, table.caption = Text(printable(title)), Text(printable(caption))  # a str would be read as markup
     table.title_justify = table.caption_justify = "left"
     return table
+
+
+def _value(found: Estimate | None) -> str:
+    return "–" if found is None or found.value is None else f"{found.value:.3f}".replace("-", "−")
 
 
 def _cells(found: Estimate) -> tuple[str, str]:
     if found.value is None:
         return "–", found.interval_note or ""
-    return f"{found.value:.3f}".replace("-", "−"), text.between(found.interval, found.interval_note)
+    return _value(found), text.between(found.interval, found.interval_note)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -210,54 +224,33 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--run_dir", type=Path, nargs="+", required=True, help="one run, or two for preferences")
+    parser.add_argument("--run_dir", type=Path, nargs="+", required=True, help="one run or several")
     parser.add_argument("--human", type=Path, required=True, help="a .csv or .jsonl of what people said")
     parser.add_argument("--scores", help="which file under scores/, where there are several")
+    parser.add_argument(
+        "--human_scale", type=float, nargs=2, metavar=("LOW", "HIGH"), help="lowest and highest score of people's"
+    )
     return parser.parse_args(argv)
 
 
-def measure(runs: Sequence[Path], human: Path, scores: str | None) -> Found:
-    """Read the files and reckon.
-
-    Raises:
-        UsageError: a file is not as it should be, or the runs are not as many as the file is about.
-    """
-    records: list[RunRecords] = []
-    for path in runs:
-        found = list(read_run(RunDir(path), scores))
-        if len(found) > 1:
-            names = ", ".join(RunDir(path).score_names())
-            raise UsageError(f"{path} was scored by several judges; name one: --scores {{{names}}}")
-        records += found
-    ratings = read_ratings(human, [run.name for run in records])
-    known = {pair.pair_id for pair in records[0].pairs}
-    if not any(rating.pair_id in known for rating in ratings):
-        raise UsageError(
-            f"{human}: no pair_id of it is one of {runs[0]}'s; those are as {sorted(known)[0]!r}, its first is "
-            f"{ratings[0].pair_id!r}"
-        )
-    preferences = ratings[0].winner is not None
-    if len(records) != (2 if preferences else 1):
-        what = "preferences are between two runs" if preferences else "scores are of one run"
-        raise UsageError(f"--run_dir: {what}, not {len(records)}")
-    return with_preferences(records[0], records[1], ratings) if preferences else with_scores(records[0], ratings)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the table and write `agreement.json`; returns the exit code."""
+    """Print the tables and write `agreement.json`; returns the exit code."""
     args = _parse(argv)
     try:
-        found = measure(args.run_dir, args.human, args.scores)
+        found = measure(args.run_dir, args.human, args.scores, tuple(args.human_scale) if args.human_scale else None)
     except UsageError as error:
         sys.stderr.write(f"{printable(str(error))}\n")
         return 2
-    console.print(_table(found))
-    document = json.dumps({"schema": 1, **asdict(found)}, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+    for table in tables(found):
+        console.print(table)
+    document = json.dumps({"schema": SCHEMA, **asdict(found)}, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
     out = args.run_dir[0] / "agreement.json"
     try:
-        write_atomic(out, document.encode())
+        write_atomic(out, document.encode("utf-8", "backslashreplace"))
     except OSError as error:
-        sys.stderr.write(f"{printable(str(out))} was not written: {error.strerror}. The table above is all there is.\n")
+        sys.stderr.write(
+            f"{printable(str(out))} was not written: {error.strerror}. The tables above are all there is.\n"
+        )
         return _NOT_WRITTEN
     return 0
 

@@ -13,7 +13,7 @@ import numpy as np
 from editbench.records import Pair
 from editbench.rubrics.headlines import ITEM_MEAN, Headline, compute, select
 from editbench.stats.headlines import Rows, Table, plain_table, tabulate
-from editbench.stats.intervals import Interval, degrees_of_freedom, standard_error, table_interval
+from editbench.stats.intervals import Interval, standard_error, table_interval
 from editbench.stats.outcomes import WAITING, RunRecords
 
 ALPHA = 0.05
@@ -60,8 +60,8 @@ class Difference:
 
     @property
     def shown(self) -> bool:
-        """Whether there is a difference by the corrected test and by the interval, where there is one."""
-        return self.p_corrected is not None and self.p_corrected <= ALPHA and self._is_clear is not False
+        """Whether there is a difference by the corrected test."""
+        return self.p_corrected is not None and self.p_corrected <= ALPHA
 
     @property
     def can_be_shown(self) -> bool:
@@ -71,11 +71,7 @@ class Difference:
     @property
     def interval_alone(self) -> bool:
         """Whether the interval excludes 0 while the test does not show a difference: it must not stand alone."""
-        return bool(self._is_clear) and not self.shown
-
-    @property
-    def _is_clear(self) -> bool | None:
-        return None if self.interval is None else not self.interval.low <= 0 <= self.interval.high
+        return self.interval is not None and not self.interval.low <= 0 <= self.interval.high and not self.shown
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -217,10 +213,11 @@ def difference(table: Table | None, steps: Sequence[float], *, num_tests: int = 
 
     The test gives each source's differences at random one sign or the other, whole sources together, since only they
     are independent; two-sided, with the weight that each row has in the headline. All signs are tried where there are
-    few sources, else as many that the smallest p-value stands the correction, with the observed one counted in, as
-    Phipson & Smyth ask (Stat. Appl. Genet. Mol. Biol. 9 (2010), article 39). The minimum detectable difference is
-    (t(1 - 0.05 / 2 num_tests) + t(0.8)) × the standard error, with as many degrees of freedom as sources less cells:
-    Bloom, Minimum Detectable Effects, Evaluation Review 19 (1995).
+    few sources, else so many draws that the smallest p-value is still small after correction, with the observed one
+    counted in, as Phipson & Smyth ask (Stat. Appl. Genet. Mol. Biol. 9 (2010), article 39). The minimum detectable
+    difference is (t(1 - 0.05 / 2 num_tests) + t(0.8)) × the standard error, with as many degrees of freedom as sources
+    less one: Bloom, Minimum Detectable Effects, Evaluation Review 19 (1995); `bench/coverage.md` has how often it is
+    shown.
 
     Args:
         table: of the differences, row by row, without rounding; None: no pair has both.
@@ -229,7 +226,7 @@ def difference(table: Table | None, steps: Sequence[float], *, num_tests: int = 
     """
     rounded = [round(step, TIE_DIGITS) for step in steps]
     interval, note = table_interval(table)
-    p_value, smallest_p = (None, None) if table is None else _sign_test(table, num_tests)
+    p_value, smallest_p = (None, None) if table is None else sign_test(table, num_tests)
     reachable = smallest_p is not None and smallest_p * num_tests <= ALPHA
     return Difference(
         mean=None if table is None else float(table.weights() @ table.numbers),
@@ -246,7 +243,7 @@ def difference(table: Table | None, steps: Sequence[float], *, num_tests: int = 
     )
 
 
-def _sign_test(table: Table, num_tests: int) -> tuple[float, float]:
+def sign_test(table: Table, num_tests: int) -> tuple[float, float]:
     """The p-value, and the smallest that could have come out."""
     totals = np.bincount(table.sources, weights=table.weights() * table.numbers)
     totals = totals[np.abs(totals) > _ROUNDING * np.abs(totals).sum()].astype(np.float32)  # 0 has no sign
@@ -277,7 +274,7 @@ def _detectable(table: Table, num_tests: int) -> float | None:
     from scipy.special import stdtrit
 
     error = standard_error(table)
-    freedom, _ = degrees_of_freedom(table)
+    freedom = table.num_sources - 1
     # no error at all: equal differences say nothing of how they would vary
     if not error or freedom < 1:
         return None

@@ -1,11 +1,9 @@
 """Intervals of a mean over pairs that share their sources: whole sources are drawn, never single pairs."""
 
 import math
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
@@ -34,7 +32,7 @@ class Interval:
     num_groups: int
     """Independent sources that were drawn from."""
     method: str
-    """`studentised`; of a rank statistic `BCa`, or `percentile` where BCa is not defined."""
+    """`studentised`; of a correlation or a share of pairs in order `Fisher's z`."""
     confidence: float = 0.95
 
 
@@ -137,52 +135,6 @@ def draws(num: int, num_resamples: int, seed: int) -> np.ndarray:
 def dealt(num: int) -> np.ndarray:
     """Which block each of so many goes to, all blocks nearly alike in size; a block each where that is not too many."""
     return np.arange(num) if num <= _MOST_DRAWN else np.random.default_rng(0).permutation(num) % _MOST_DRAWN
-
-
-def bootstrap_interval(
-    columns: Sequence[np.ndarray],
-    statistic: Callable[..., Any],
-    *,
-    num_resamples: int = 9999,
-    seed: int = 0,
-    vectorized: bool = True,
-) -> Interval | None:
-    """The 95 % interval of a statistic of groups, bias-corrected and accelerated, with the jackknife over groups.
-
-    Efron, Better Bootstrap Confidence Intervals, JASA 82 (1987), by scipy.stats.bootstrap; seeded.
-
-    Args:
-        columns: what is known of each group, drawn together; all of one length, the number of groups.
-        statistic: of the drawn columns; with `vectorized`, along `axis`.
-        num_resamples: how often the groups are drawn.
-        seed: of the draws.
-        vectorized: whether the statistic takes an `axis`.
-
-    Returns:
-        None below `MIN_GROUPS` groups, and where neither BCa nor the plain percentiles are finite.
-    """
-    num_groups = len(columns[0])
-    if num_groups < MIN_GROUPS:
-        return None
-    from scipy import stats  # half a second to import
-
-    for method in ("BCa", "percentile"):
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")  # that BCa is not defined is seen from its ends
-            found = stats.bootstrap(
-                tuple(columns),
-                statistic,
-                paired=len(columns) > 1,
-                vectorized=vectorized,
-                n_resamples=num_resamples,
-                batch=1000,
-                method=method,
-                rng=np.random.default_rng(seed),
-            ).confidence_interval
-        low, high = float(found.low), float(found.high)
-        if math.isfinite(low) and math.isfinite(high):
-            return Interval(low=low, high=high, num_groups=num_groups, method=method)
-    return None
 
 
 def standard_error(table: Table) -> float | None:
