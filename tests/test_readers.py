@@ -517,6 +517,12 @@ def test_a_marker_is_taken_literally_and_whole_numbers_can_be_asked_for():
     assert marked("Final Score: 4.5", whole=True).failure == "unreadable"
 
 
+@pytest.mark.parametrize("tail", [" " * 60_000 + "x", "*" * 60_000 + "x", " 4 out of" * 5_000])
+def test_a_long_tail_after_the_number_is_read_in_one_pass(tail):
+    # work that grows with the square of the length would reach the test's limit
+    assert marked(f"Final Score: 4{tail}").failure == ("unreadable" if "4" in tail else None)
+
+
 # All of them
 
 PIECES = st.sampled_from(["11", "0.5", '"score": ', "done: ", "kept: ", "Final Score: ", "I'm sorry"])

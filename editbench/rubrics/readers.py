@@ -284,7 +284,7 @@ def read_marker(reply: str, marker: str, dimension: str, *, low: float, high: fl
             raise _Failed("unreadable", f"{times} after {excerpt(marker)}: {excerpt(text[-32:])}")
         number = re.match(r"[-\d.]+", lines[0], re.ASCII)
         assert number is not None  # the form has a digit there
-        rest = re.sub(rf"^[*_`\s]*\(?\s*(?:/|out of)\s*{high:g}(?![\d.]*\d)", "", lines[0][number.end() :])
+        rest = re.sub(rf"^[*_`\s]*+\(?\s*+(?:/|out of)\s*+{high:g}(?![\d.]*\d)", "", lines[0][number.end() :])
         numeral = number[0].rstrip(".")
         if re.search(r"\d", rest) or not _NUMERAL.fullmatch(numeral):
             raise _Failed("unreadable", f"more than one number after {excerpt(marker)}: {excerpt(lines[0])}")

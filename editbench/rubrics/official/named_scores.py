@@ -29,17 +29,16 @@ def read_scores(reply: str, names: Sequence[str], *, low: float, high: float, an
         return reading
     text, notes = set_aside(reply)
     found: dict[str, str] = {}
-    out_of = rf"\s*(?:/|out of)\s*{high:g}(?!\.?\d)"
+    out_of = rf"\s*+(?:/|out of)\s*+{high:g}(?!\.?\d)"
     number = r"(-?\d+(?:\.\d+)?)(?!\.?\d)"
     for name in names:
         label = (r"(?:\w*_)?" if any_prefix else "") + r"[_\s]*".join(map(re.escape, name.split("_")))
-        form = rf"""(?<!\w){label}["'`*]*\s*[:：]["'`*\s]*+{number}(?!\s*[-–/]\s*\d)"""
-        either = re.findall(rf"{form}|{form[: form.rindex('(?!')]}{out_of}", text, re.IGNORECASE | re.ASCII)
-        if len(either) == 1:
-            found[name] = "".join(either[0])
-        elif not either and len(names) == 1 and not re.search(rf"(?<!\w){label}\W*[:：]", text, re.IGNORECASE):
-            shares = re.findall(rf"(?<![\d./-]){number}{out_of}", text, re.IGNORECASE | re.ASCII)
-            found |= {name: shares[0]} if len(shares) == 1 else {}
+        form = rf"""(?<!\w){label}["'`*]*\s*[:：]["'`*\s]*+{number}(?:{out_of})?(?!\s*[-–/]\s*\d)"""
+        said = re.findall(form, text, re.IGNORECASE | re.ASCII)
+        if not said and len(names) == 1 and not re.search(rf"(?<!\w){label}\W*[:：]", text, re.IGNORECASE):
+            said = re.findall(rf"(?<![\d./-]){number}{out_of}", text, re.IGNORECASE | re.ASCII)
+        if len(said) == 1:
+            found[name] = said[0]
     if not found:
         return reading
     read = read_json(json.dumps(found), keys, partial=True)
