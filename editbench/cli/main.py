@@ -98,9 +98,11 @@ def _stage(name: str, description: str, argv: Sequence[str], *, from_run: bool) 
 
 
 def _agreement(argv: Sequence[str]) -> int:
+    from editbench.cli.command import ended, start_process
     from editbench.stages.agreement import main
 
-    return main(argv)
+    start_process()
+    return ended(lambda: main(argv))
 
 
 def export(argv: Sequence[str]) -> int:
