@@ -3,6 +3,7 @@
 from editbench.editors.controls import Saved, Unchanged
 from editbench.editors.diffusers_editor import Diffusers, QwenImageEdit, QwenImageEditPlus
 from editbench.editors.editor import Edited, EditFailed, Editor, EditRefused
+from editbench.editors.images_api import ImagesAPI
 
 __all__ = [
     "Diffusers",
@@ -10,6 +11,7 @@ __all__ = [
     "EditRefused",
     "Edited",
     "Editor",
+    "ImagesAPI",
     "QwenImageEdit",
     "QwenImageEditPlus",
     "Saved",

@@ -62,6 +62,11 @@ class Editor(ABC):
         """
         return ()
 
+    @property
+    def num_at_once(self) -> int:
+        """How many edits may be under way at once in one process; above 1, `edit` is called from several threads."""
+        return 1
+
     def check(self) -> None:  # noqa: B027  (an editor with nothing to check need not define it)
         """Find what is wrong before anything is loaded, in milliseconds.
 
