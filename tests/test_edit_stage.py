@@ -104,19 +104,20 @@ def test_whatever_changes_pixels_changes_the_key():
     first, second = Picture(sha256="s"), Picture(sha256="t")
     pair = Pair(pair_id="a", category="causal", instruction="x", sources=(first,))
     changed = msgspec.structs.replace
-    editor = QwenImageEdit()
-    key_of = edit_key_of(editor)
+    editor = QwenImageEdit(lora="a/b/c.safetensors")
+    key_of = edit_key_of(editor, {})
     keys = {
         key_of(pair, 1),
         key_of(pair, 2),
         key_of(pair, 1, "a rewritten prompt"),
+        edit_key_of(editor, {"weights": "0123"})(pair, 1),
         key_of(changed(pair, instruction="y"), 1),
         key_of(changed(pair, turns=("x", "y")), 1),
         key_of(changed(pair, sources=(second,)), 1),
         key_of(changed(pair, sources=(first, second)), 1),
         key_of(changed(pair, sources=(second, first)), 1),
         *(
-            edit_key_of(replace(editor, **{name: value}))(pair, 1)
+            edit_key_of(replace(editor, **{name: value}), {})(pair, 1)
             for name, value in {
                 "model": "other/model",
                 "revision": "abc",
@@ -131,11 +132,13 @@ def test_whatever_changes_pixels_changes_the_key():
                 "scheduler": {"shift_terminal": None},
                 "first_block_cache": 0.1,
                 "fp8_weights": True,
+                "lora_weights": [0.5],
+                "quantization_config": {"quant_backend": "torchao"},
             }.items()
         ),
     }
-    assert len(keys) == 21
-    assert edit_key_of(replace(editor, offload="model"))(pair, 1) == key_of(pair, 1)
+    assert len(keys) == 24
+    assert edit_key_of(replace(editor, offload="model"), {})(pair, 1) == key_of(pair, 1)
     assert key_of(changed(pair, rationale="r", tags=("t",)), 1) == key_of(pair, 1)
 
 

@@ -135,9 +135,10 @@ class ImagesAPI(Editor):
     def _details(self, answer: Any) -> dict[str, Any]:
         """What the server says of the answer, and its price."""
         usage = _usage(answer)
-        said = {name: getattr(answer, name, None) for name in ("model", *_SAID)}
+        said: dict[str, Any] = {name: getattr(answer, name, None) for name in ("model", *_SAID)}
         found: dict[str, Any] = {"model": self.model}
-        found |= {name: self._endpoint.without_key(value)[:200] for name, value in said.items() if isinstance(value, str)}
+        texts = {name: value for name, value in said.items() if isinstance(value, str)}
+        found |= {name: self._endpoint.without_key(text)[:200] for name, text in texts.items()}
         first: Any = next(iter(_data(answer)), None)
         revised = getattr(first, "revised_prompt", None)
         if isinstance(revised, str):

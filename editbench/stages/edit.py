@@ -6,7 +6,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from PIL.Image import Image
 from editbench.benchmark import selector
 from editbench.config import Config
 from editbench.editors import Edited, EditFailed, EditRefused
+from editbench.errors import UsageError
 from editbench.images import MAX_BYTES, MAX_PIXELS, decode, encode_png
 from editbench.process.console import Tally, start_logging
 from editbench.process.faults import empty_cache, is_fatal, is_out_of_memory, reason
@@ -61,7 +62,7 @@ def edit(config: Config, world: World) -> int:
                 run.part(STAGE, plan["launch"], world.rank) as part,
                 Watchdog(config.hang_after_s) as watchdog,
             ):
-                share = _Share(config, world, run, part, tally, watchdog)
+                share = _Share(config, world, run, part, tally, watchdog, plan["identity"])
                 # all tries of a pair on one rank, which writes its pictures
                 mine = set(list(dict.fromkeys(pair_id for pair_id, _ in todo))[world.rank :: world.size])
                 share.edit([name for name in todo if name[0] in mine])
@@ -112,10 +113,20 @@ class _Task:
 class _Share:
     """One rank's edits: while the editor works on one, the next sources are read and the last image written."""
 
-    def __init__(self, config: Config, world: World, run: RunDir, part: Part, tally: Tally, watchdog: Watchdog):
+    def __init__(
+        self,
+        config: Config,
+        world: World,
+        run: RunDir,
+        part: Part,
+        tally: Tally,
+        watchdog: Watchdog,
+        identity: dict[str, str],
+    ):
         self._config, self._world, self._run, self._part, self._tally = config, world, run, part, tally
         self._watchdog = watchdog
-        self._key = edit_key_of(config.editor)
+        self._identity = identity
+        self._key = edit_key_of(config.editor, identity)
         self._prompts = prompts_of(config)
         self._device = ""
 
@@ -129,6 +140,9 @@ class _Share:
             pictures = reader.submit(write_pictures, self._config, self._run, pairs.values(), set())
             self._load()
             pictures.result()
+            if self._config.editor.num_at_once > 1:
+                self._several_at_once(self._read_ahead(reader, pairs, todo), writer)
+                return
             written: Future[None] | None = None
             for task in self._read_ahead(reader, pairs, todo):
                 edit, images = self._one(task)
@@ -137,6 +151,27 @@ class _Share:
                 written = writer.submit(self._write, edit, images, task.sources[0])
             if written is not None:
                 written.result()
+
+    def _several_at_once(self, tasks: Iterator[_Task], writer: ThreadPoolExecutor) -> None:
+        """Edit in as many threads as the editor takes; each goes on only when its record is on disk.
+
+        So a kill loses no more edits than are under way.
+        """
+        most = self._config.editor.num_at_once
+
+        def one(task: _Task) -> None:
+            writer.submit(self._write, *self._one(task), task.sources[0]).result()
+
+        with ThreadPoolExecutor(most, "editor") as pool:
+            under_way = set[Future[None]]()
+            for task in tasks:
+                while len(under_way) >= most:
+                    done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+                    for ended in done:
+                        ended.result()
+                under_way.add(pool.submit(one, task))
+            for ended in as_completed(under_way):
+                ended.result()
 
     def _load(self) -> None:
         turn = f"loaded on node {self._world.node}"
@@ -148,7 +183,7 @@ class _Share:
         self._world.count(turn, 1)
         log.info("%s is ready on %s after %.1f s.", self._config.editor.name, self._device, time.monotonic() - start)
         if self._world.rank == 0:
-            self._run.write_environment(environment([self._device]))
+            self._run.write_environment(environment([self._device]) | {"editor": self._identity})
 
     def _read_ahead(
         self, reader: ThreadPoolExecutor, pairs: dict[str, Pair], todo: Sequence[Identity]
@@ -187,13 +222,15 @@ class _Share:
         )
         try_ = f", try {task.try_}" if task.try_ else ""
         start = time.monotonic()
-        images: list[Image] = []
+        images, details = list[Image](), list[dict[str, Any]]()
         for number, given in enumerate(task.turns):
             self._watchdog.begin(f"rank {self._world.rank}: {task.pair.pair_id}{try_}")
             # a turn with the seed that its source was made with would tend to copy it
             turn_seed = seed_for(seed, f"turn {number}") if number else seed
             sources = [*images[-1:], *task.sources[1:]] if images else task.sources
             edit, image = self._turn(edit, given, sources, turn_seed)
+            details.append(edit.details)
+            edit = replace(edit, details=_of_all_turns(details))
             if image is None:
                 where = f"turn {number + 1} of {len(task.turns)}: " if len(task.turns) > 1 else ""
                 return replace(edit, error=f"{where}{edit.error}"), []
@@ -212,6 +249,8 @@ class _Share:
         except EditFailed as error:
             flags = ("refused",) if isinstance(error, EditRefused) else ()
             return replace(edit, error=redacted(str(error)), flags=flags, details=error.details), None
+        except UsageError:
+            raise  # no other pair would fare better
         except Exception as error:
             if is_fatal(error):
                 raise
@@ -250,6 +289,14 @@ class _Share:
             path.unlink(missing_ok=True)
         self._part.append(edit)
         self._tally.add(failed=edit.error is not None)
+
+
+def _of_all_turns(details: list[dict[str, Any]]) -> dict[str, Any]:
+    if len(details) == 1:
+        return details[0]
+    prices = [of_turn.get("price") for of_turn in details]
+    total = {"price": sum(price or 0 for price in prices) if None not in prices else None}
+    return {"turns": list(details), **(total if any("price" in of_turn for of_turn in details) else {})}
 
 
 def _encoded(image: Image) -> bytes:

@@ -43,13 +43,15 @@ def make_plan(config: Config, run: RunDir, lease: Lease, start_log: Callable[[],
         start_log: called before the first line that belongs into the run's log.
 
     Returns:
-        `launch`, its number, and `todo`: id and try of each edit to make. Empty where `config.check`.
+        `launch`, its number, `todo`: id and try of each edit to make, and `identity`, the editor's. Empty where
+        `config.check`.
 
     Raises:
         UsageError: the benchmark, the configuration or the run directory cannot be worked with.
     """
     data = config.data
     config.editor.check()
+    config.judge.check()  # before hours of edits
     if isinstance(config.editor, Saved):
         config.editor.check_run(run.root)
         if config.edits > 1:
@@ -79,7 +81,9 @@ def make_plan(config: Config, run: RunDir, lease: Lease, start_log: Callable[[],
     prompts = prompts_of(config)
     if config.rewrite is not None:
         check_prompts(config.rewrite, prompts, selected)
-    key_of = edit_key_of(config.editor)
+    # a check asks no hub, and without finished edits it needs no keys
+    identity = {} if config.check and not made else dict(config.editor.identity())
+    key_of = edit_key_of(config.editor, identity)
     current = {
         (pair.pair_id, try_): key_of(pair, seed_for(config.seed, pair.pair_id, try_), prompts.get(pair.pair_id))
         for pair in pairs
@@ -91,9 +95,9 @@ def make_plan(config: Config, run: RunDir, lease: Lease, start_log: Callable[[],
         some = ", ".join(list(dict.fromkeys(pair_id for pair_id, _ in of_another))[:3])
         raise UsageError(
             f"What {run.root} was edited from has changed since ({data.path}): {len(of_another)} of {len(current)} "
-            f"finished pairs ({some}, …) have another instruction, prompt, source, reference, category, rationale "
-            "or saved image now. Give it a run of its own (--run_dir), or --accept_changes to make these again in "
-            "place of what is there."
+            f"finished pairs ({some}, …) have another instruction, prompt, source, reference, category, rationale, "
+            f"weights of the editor{_other_weights(run, identity)} or saved image now. Give it a run of its own "
+            "(--run_dir), or --accept_changes to make these again in place of what is there."
         )
     if config.check:  # launch.sh checks first, and then edit.py says the rest
         log.info("%s: checked, %d pairs.", data.path, len(selected))
@@ -121,7 +125,15 @@ def make_plan(config: Config, run: RunDir, lease: Lease, start_log: Callable[[],
         if is_whole:
             write_atomic(run.checked, _digests(config, run).encode())
     write_pictures(config, run, [pair for pair in selected if not run.has_pictures(pair)], {name for name, _ in todo})
-    return {"launch": run.next_launch(STAGE), "todo": todo}
+    return {"launch": run.next_launch(STAGE), "todo": todo, "identity": identity}
+
+
+def _other_weights(run: RunDir, identity: Mapping[str, str]) -> str:
+    """In words, whether the editor's weights are others than those that the last edits were made with."""
+    before: Any = (run.made_on() or [{}])[-1].get("editor", identity)
+    if before == identity or not isinstance(before, dict):
+        return ""
+    return f" ({'; '.join(differences(before, identity))})"
 
 
 def write_pictures(config: Config, run: RunDir, pairs: Iterable[Pair], but: set[str]) -> None:
@@ -278,13 +290,13 @@ def prompts_of(config: Config) -> dict[str, str]:
     return {} if config.rewrite is None else read_prompts(config.rewrite)
 
 
-def edit_key_of(editor: Editor) -> Callable[[Pair, int, str | None], str]:
+def edit_key_of(editor: Editor, identity: Mapping[str, str]) -> Callable[[Pair, int, str | None], str]:
     """What an edit of a pair depends on, hashed, as a function of the pair, the try's seed and a rewritten prompt."""
-    settings = deciding(editor)
+    how: dict[str, Any] = {"editor": deciding(editor), **({"identity": dict(identity)} if identity else {})}
 
     def of(pair: Pair, seed: int, prompt: str | None = None) -> str:
         more = {"also": editor.also_decides(pair), "prompt": prompt}
         given = {name: value for name, value in more.items() if value is not None}
-        return edit_key(pair, editor=settings, seed=seed, **given)
+        return edit_key(pair, **how, seed=seed, **given)
 
     return of
