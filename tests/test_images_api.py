@@ -118,7 +118,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_response(200)
             self.send_header("Content-Length", "5000")
             self.end_headers()
-            for _ in range(30):
+            for _ in range(60):
                 time.sleep(0.1)
                 if step == "drip":
                     self.wfile.write(b" ")
@@ -236,9 +236,10 @@ def test_a_price_that_the_usage_does_not_give_is_none_and_not_0(editor):
     ids=str,
 )
 def test_a_request_that_the_server_cannot_serve_now_is_sent_again(server, editor, fault):
-    made = editor(fault, fault, answer(), timeout_s=1.0).edit(PAIR, [SOURCE], 7)
+    silent = fault in ("stall", "drip")
+    made = editor(fault, fault, answer(), num_attempts=9, timeout_s=2.0 if silent else 600.0).edit(PAIR, [SOURCE], 7)
     assert made.image.size == (8, 8)
-    assert len(server.asked) == 3
+    assert len(server.asked) >= 3 if silent else len(server.asked) == 3
 
 
 def test_after_all_attempts_the_edit_has_failed_with_the_last_reason(server, editor):
