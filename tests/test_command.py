@@ -3,8 +3,10 @@
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 
+import psutil
 import pytest
 
 from editbench.editors import Editor
@@ -135,3 +137,22 @@ def test_two_tasks_of_srun_are_refused_or_share_the_work_when_asked(dots, tmp_pa
     assert codes == [0, 0], said
     assert len(rows(tmp_path / "run" / "manifest.jsonl")) == 12
     assert (tmp_path / "run" / "logs" / "edit.rank1.log").exists()
+
+
+def test_a_lone_process_that_is_killed_ends_with_code_3_and_says_what_to_do(dots, tmp_path, monkeypatch):
+    monkeypatch.setenv("NUM_EDITORS", "1")
+    planned = ("--editor.init_args.at", "dot05", "--editor.init_args.how", "Killed")
+    done = start("launch.sh", *FAILING, *planned, "--benchmark", dots, "--run_dir", tmp_path / "run", code=3)
+    assert "killed by SIGKILL" in done.stderr
+    assert "the same command continues" in done.stderr
+
+
+def test_a_signal_in_the_first_second_stops_the_launch(dots, tmp_path):
+    argv = command("launch.sh", *FAILING, "--benchmark", dots, "--run_dir", tmp_path / "run")
+    launch = subprocess.Popen(argv, env=environment(), stderr=subprocess.PIPE, text=True)
+    while not psutil.Process(launch.pid).children():
+        time.sleep(0.01)
+    launch.terminate()
+    launch.communicate(timeout=120)
+    assert launch.returncode == 143
+    assert not (tmp_path / "run").exists()
