@@ -674,7 +674,7 @@ def column(page, place: int, view: str = "categories") -> list[str]:
 def test_the_results_come_first_are_sorted_switched_and_copied_as_they_stand(visit, told):
     page = visit("six")
     head = page.locator("table[data-table=categories] thead tr").last.locator("th").all_inner_texts()
-    assert head[:4] == ["Run", "P_overall", "P_quality", "subject_add"]
+    assert head[:4] == ["Run", "P_overall\n21 of 24", "P_quality\n21 of 24", "subject_add"]  # of all runs, so once
     groups = page.locator("table[data-table=categories] thead tr").first.locator("th").all_inner_texts()
     assert groups == ["", "subject", "scene"]
     page.get_by_role("button", name="P_overall").click()
