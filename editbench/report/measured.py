@@ -1,6 +1,7 @@
 """What was measured, in the report's first lines: benchmark, editors, judge, rubric, and where that is not official."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,6 +14,9 @@ _FACTS = ("benchmark", "editor", "judge", "rubric", "language", "date", "editben
 """Settings that stand in the first line."""
 _WARNED = ("made on several", "lossy mode")
 """Settings that are said as a warning, not as a difference."""
+_PLUGIN = re.compile(r"(\w+) \(model '([^']+)'")
+_MOST_SHORT = 80
+"""Characters of another editor's or judge's settings in the first line."""
 _MOST_VALUES = 4
 """Of a setting in which the runs differ, values that are named; more are counted."""
 
@@ -46,7 +50,7 @@ def measured(content: Content) -> Measured:
         if name == "date" and len(values) > 1:
             facts.append((name, f"{min(values)} to {max(values)}"))
         elif len(values) == 1 and name in (*_FACTS, *_DERIVED):
-            facts.append((name, values[0]))
+            facts.append((name, _short(values[0]) if name in ("editor", "judge") else values[0]))
         elif len(values) > 1 and name not in _WARNED:
             between.append((name, tuple(values) if len(values) <= _MOST_VALUES else ()))
     order = ["benchmark", *_DERIVED[:2], *_FACTS[1:4], *_DERIVED[2:], *_FACTS[4:]]
@@ -59,6 +63,12 @@ def measured(content: Content) -> Measured:
         notes=tuple(alike),
         warnings=tuple(tuple(line for line in lines if line not in alike) for lines in warnings),
     )
+
+
+def _short(plugin: str) -> str:
+    """An editor or judge by its class and model; all of its settings stand further down."""
+    found = _PLUGIN.match(plugin)
+    return f"{found[1]} ({found[2]})" if found else text.one_line(plugin, _MOST_SHORT)
 
 
 _DERIVED = ("content", "pairs", "answered by")
