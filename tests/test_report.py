@@ -25,7 +25,8 @@ from editbench.report import as_json, render_table, tell, text, write_report
 from editbench.report.results import tables as results_of
 from editbench.report.results import to_csv, to_latex, to_markdown
 from editbench.report.versus import turned
-from tests.drawn import ASPECTS, HOSTILE, draw, make_photos, make_run, rescored
+from editbench.rubrics import Headline
+from tests.drawn import ASPECTS, HOSTILE, Photos, draw, make_photos, make_run, rescored
 
 
 @pytest.fixture(scope="module")
@@ -902,3 +903,15 @@ def test_the_terminal_shows_six_runs_within_80_columns(told):
     for name in ("overall", "replace", "done", "kept"):
         assert name in found
     assert re.search(r"model b +\*\d\.\d\d", found)
+
+
+def test_of_many_headlines_the_first_leads_and_all_have_a_view_of_their_own(told):
+    class Many(Photos):
+        @property
+        def headlines(self):
+            return (*super().headlines, *(Headline(name=f"P_{n}", scale=self.scale, values=(n,)) for n in ("a", "b")))
+
+    views = {table.view: table for table in results_of(tell([replace(run, rubric=Many()) for run in told["many"][:2]]))}
+    assert [column.name for column in views["categories"].columns if column.is_headline] == ["P_overall"]
+    assert [column.name for column in views["headlines"].columns] == ["P_overall", "P_quality", "P_a", "P_b"]
+    assert [cell.value for cell in views["headlines"].rows[0]][2:] == [None, None]

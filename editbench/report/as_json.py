@@ -123,7 +123,7 @@ def to_json(content: Content) -> bytes:
     """The document as UTF-8, two spaces deep, a line break at the end."""
     document = {
         "schema": SCHEMA,
-        "runs": [{**_run(told.run, told.summary), "judge": _health(told.health, told.run)} for told in content.runs],
+        "runs": [{**_run(item.run, item.summary), "judge": _health(item.health, item.run)} for item in content.runs],
         "comparisons": [_comparison(entry) for entry in content.comparisons],
         "differ": list(content.differ),
         "judges": [asdict(entry) for entry in content.judges],

@@ -29,7 +29,7 @@ class Live:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Told:
+class Reported:
     """One run with what is derived from it."""
 
     run: RunRecords
@@ -42,7 +42,7 @@ class Told:
 class Content:
     """Everything that stands in a report."""
 
-    runs: tuple[Told, ...]
+    runs: tuple[Reported, ...]
     comparisons: tuple[Comparison, ...]
     """Of each run with each later one."""
     differ: tuple[str, ...]
@@ -57,7 +57,7 @@ class Content:
     @property
     def summaries(self) -> list[Summary]:
         """Of the runs, in their order."""
-        return [told.summary for told in self.runs]
+        return [item.summary for item in self.runs]
 
     @property
     def several(self) -> bool:
@@ -104,7 +104,7 @@ def tell(runs: Sequence[RunRecords], live: Live | None = None) -> Content:
     if not runs:
         raise UsageError(f"no run to report on; give at least one: {command('report', '--run_dir', 'runs/NAME')}")
     return Content(
-        runs=tuple(Told(run=run, summary=summarize(run), health=examine(run)) for run in runs),
+        runs=tuple(Reported(run=run, summary=summarize(run), health=examine(run)) for run in runs),
         comparisons=tuple(compare(runs)),
         differ=tuple(unlike(runs)),
         judges=tuple(two_judges(runs)),

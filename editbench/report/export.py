@@ -36,7 +36,7 @@ def write_export(content: Content, path: Path) -> None:
     Raises:
         OSError: the folder can't be written.
     """
-    runs = [told.run for told in content.runs]
+    runs = [item.run for item in content.runs]
     kinds = _columns(runs)
     rows = [row for run in runs for pair in run.pairs for row in _rows(run, pair)]
     write_atomic(path, _parquet(kinds, rows) if path.suffix == ".parquet" else _csv(kinds, rows))

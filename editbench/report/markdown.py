@@ -23,7 +23,7 @@ def to_markdown(content: Content, plots: dict[str, str]) -> str:
     Everything that comes from outside (names, settings, reasons) is escaped: it shows as it is and does nothing.
     """
     summaries = content.summaries
-    runs = [told.run for told in content.runs]
+    runs = [item.run for item in content.runs]
     parts = [f"# {text.markdown(title(content))}", *_measured(content)]
     if content.differ:
         parts.append(
@@ -65,8 +65,8 @@ def _measured(content: Content) -> Iterable[str]:
         yield "\n".join(lines)
     for line in about.notes:
         yield f"> **{text.markdown(line)}**"
-    for told, warnings in zip(content.runs, about.warnings, strict=True):
-        who = f"{text.markdown(told.run.name)}: " if content.several else ""
+    for item, warnings in zip(content.runs, about.warnings, strict=True):
+        who = f"{text.markdown(item.run.name)}: " if content.several else ""
         for line in warnings:
             yield f"> **{who}{text.markdown(line)}**"
 
@@ -179,14 +179,14 @@ def _judges(content: Content) -> Iterable[str]:
     alike = judged_alike(content)
     if alike:
         yield "\n".join(f"* {text.markdown(line)}" for line in alike)
-    for told in content.runs:
-        who = [text.markdown(told.run.name)] if content.several else []
-        lines = [line for line in text.judged(told.health, told.run, content.several) if line not in alike]
+    for item in content.runs:
+        who = [text.markdown(item.run.name)] if content.several else []
+        lines = [line for line in text.judged(item.health, item.run, content.several) if line not in alike]
         if content.several and lines:
-            yield f"**{text.markdown(told.run.name)}**"
+            yield f"**{text.markdown(item.run.name)}**"
         if lines:
             yield "\n".join(f"* {text.markdown(line)}" for line in lines)
-        for control in told.health.controls:
+        for control in item.health.controls:
             found = control.difference
             means.append([*who, text.CONTROL_NAMES[control.kind], *_cells(control.mean)])
             cells = [str(found.num_pairs), text.signed(found.mean), text.interval(found)]
@@ -203,10 +203,10 @@ def _judges(content: Content) -> Iterable[str]:
 def _histograms(content: Content) -> Iterable[str]:
     """How many got what, a table for each scale that occurs."""
     by_scale: dict[tuple[float, float], list[list[str]]] = {}
-    for told in content.runs:
-        who = [text.markdown(told.run.name)] if content.several else []
-        found = [("value", told.health.values)]
-        found += list(told.health.dimensions.items()) if len(told.health.dimensions) > 1 else []
+    for item in content.runs:
+        who = [text.markdown(item.run.name)] if content.several else []
+        found = [("value", item.health.values)]
+        found += list(item.health.dimensions.items()) if len(item.health.dimensions) > 1 else []
         for name, of_it in found:
             if of_it.scale is not None and of_it.num_values:
                 row = [*who, text.markdown(name), *map(str, of_it.histogram)]
@@ -232,7 +232,7 @@ def _verdict(entry: Comparison) -> str:
 
 
 def _failures(content: Content) -> Iterable[str]:
-    runs = [told.run for told in content.runs]
+    runs = [item.run for item in content.runs]
     counts = [text.not_scored(summary.overall) for summary in content.summaries]
     kinds = list(dict.fromkeys(kind for count in counts for kind in count))
     if not kinds:

@@ -39,8 +39,8 @@ class Measured:
 
 def measured(content: Content) -> Measured:
     """The first lines of a report; deterministic."""
-    told = content.runs
-    settings = [dict(one.run.settings) | _derived(one.run, one.summary) for one in told]
+    runs = content.runs
+    settings = [dict(one.run.settings) | _derived(one.run, one.summary) for one in runs]
     names = list(dict.fromkeys(name for of_run in settings for name in of_run))
     ordered = [*(name for name in (*_FACTS, *_DERIVED) if name in names), *names]
     facts: list[tuple[str, str]] = []
@@ -54,12 +54,12 @@ def measured(content: Content) -> Measured:
         elif len(values) > 1 and name not in _WARNED:
             between.append((name, tuple(values) if len(values) <= _MOST_VALUES else ()))
     order = ["benchmark", *_DERIVED[:2], *_FACTS[1:4], *_DERIVED[2:], *_FACTS[4:]]
-    warnings = [_warnings(one.run, one.summary) for one in told]
+    warnings = [_warnings(one.run, one.summary) for one in runs]
     alike = [line for line in warnings[0] if all(line in others for others in warnings)]
     return Measured(
         facts=tuple(sorted(facts, key=lambda fact: order.index(fact[0]))),
         between=tuple(between),
-        departs=tuple(dict.fromkeys(line for one in told for line in _departs(one.run, one.summary))),
+        departs=tuple(dict.fromkeys(line for one in runs for line in _departs(one.run, one.summary))),
         notes=tuple(alike),
         warnings=tuple(tuple(line for line in lines if line not in alike) for lines in warnings),
     )
@@ -121,7 +121,7 @@ def _warnings(run: RunRecords, summary: Summary) -> list[str]:
 
 def title(content: Content) -> str:
     """Of the page."""
-    runs = [told.run for told in content.runs]
+    runs = [item.run for item in content.runs]
     if len(runs) == 1:
         return runs[0].name
     if len({run.root for run in runs}) == 1:
@@ -145,7 +145,7 @@ def leader(content: Content) -> tuple[str, str] | None:
 
 def judged_alike(content: Content) -> list[str]:
     """Of several runs, what is said of the judge on all of them in the same words; empty for one."""
-    lines = [text.judged(told.health, told.run, content.several) for told in content.runs]
+    lines = [text.judged(item.health, item.run, content.several) for item in content.runs]
     return [line for line in lines[0] if all(line in others for others in lines)] if content.several else []
 
 

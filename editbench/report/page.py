@@ -52,7 +52,7 @@ def to_page(content: Content, plots: Mapping[str, str], pictures: Pictures, *, s
         pictures: of the runs.
         standalone: whether every address is `data:`, and nothing else may load.
     """
-    runs = [told.run for told in content.runs]
+    runs = [item.run for item in content.runs]
     script = _asset("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     views = tables(content)
@@ -80,13 +80,13 @@ def to_page(content: Content, plots: Mapping[str, str], pictures: Pictures, *, s
             title=title(content),
             runs=[
                 {
-                    "run": told.run,
-                    "summary": told.summary,
+                    "run": item.run,
+                    "summary": item.summary,
                     "color": color_of(index),
-                    "no_score": text.no_score(told.summary),
-                    "health": told.health,
+                    "no_score": text.no_score(item.summary),
+                    "health": item.health,
                 }
-                for index, told in enumerate(content.runs)
+                for index, item in enumerate(content.runs)
             ],
             tables=views,
             forms=list(FORMS),
@@ -121,7 +121,7 @@ class _Pairs:
 
     def __init__(self, content: Content, pictures: Pictures):
         self._content, self._pictures = content, pictures
-        self._runs = [told.run for told in content.runs]
+        self._runs = [item.run for item in content.runs]
         self._pairs = {pair.pair_id: pair for run in reversed(self._runs) for pair in run.pairs}
         self.num_all = len(self._pairs)
         self.num_shown = len(content.shown)

@@ -47,7 +47,7 @@ def draw_plots(content: Content) -> list[Plot]:
     """
     import matplotlib  # half a second to import
 
-    runs = [(told.run, told.summary) for told in content.runs]
+    runs = [(item.run, item.summary) for item in content.runs]
     if not any(run.pairs for run, _ in runs):
         return []
     fixed: dict[Any, Any] = {

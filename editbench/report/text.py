@@ -259,10 +259,10 @@ def judges_agree(found: TwoJudges) -> str:
         ("Kendall", agreement.kendall),
         ("pairs in one order", agreement.pairwise),
     )
-    told = ", ".join(f"{name} {number(of.value)} ({between(of.interval, of.interval_note)})" for name, of in ways)
+    measures = ", ".join(f"{name} {number(of.value)} ({between(of.interval, of.interval_note)})" for name, of in ways)
     apart = found.mean_difference
     return (
-        f"{agreement.num_items} of {found.num_pairs} edits scored by both: {told}; mean difference "
+        f"{agreement.num_items} of {found.num_pairs} edits scored by both: {measures}; mean difference "
         f"{signed(apart.value)} ({between(apart.interval, apart.interval_note)}), {{second}} minus {{first}}. In one "
         f"order: of the {agreement.num_ordered:,} pairs of edits to which {{first}} gives an order, those that "
         f"{{second}} puts in the same; a tie of {{second}} counts half."

@@ -29,7 +29,7 @@ def write_report(content: Content, out: Path, *, standalone: bool = False) -> Pa
     captions = {path: plot.caption for path, plot in plots.items()}
     write_atomic(out / "report.md", to_markdown(content, captions).encode())
     write_atomic(out / "report.json", to_json(content))
-    pictures = make_pictures([told.run for told in content.runs], content.shown, out, standalone=standalone)
+    pictures = make_pictures([item.run for item in content.runs], content.shown, out, standalone=standalone)
     if standalone:
         captions = {embed("image/svg+xml", plot.svg): plot.caption for plot in plots.values()}
     page = out / "report.html"
