@@ -262,19 +262,29 @@ def test_only_what_is_asked_for_is_judged_and_the_rest_another_time(edited):
     assert (some.asked, rest.asked) == ([1], [3])
 
 
-@pytest.mark.parametrize("changed", [{"rationale": "It fell."}, {"instruction": "Mend it."}, {"category": "social"}])
-def test_a_score_is_of_what_the_judge_was_asked_and_of_nothing_else(edited, changed):
+@pytest.mark.parametrize(
+    ("changed", "rubric", "counts"),
+    [
+        ({"rationale": "It fell."}, FiveAspects(), False),
+        ({"rationale": "It fell."}, Brief(), True),  # which never shows it
+        ({"instruction": "Mend it."}, Brief(), False),
+        ({"category": "social"}, Brief(), False),
+        ({"tags": ("other",)}, FiveAspects(), True),
+    ],
+)
+def test_a_score_is_of_what_the_judge_was_asked_and_of_nothing_else(edited, changed, rubric, counts):
     from editbench.stages.run_records import read_run
 
-    judged(edited, PlannedJudge())
-    run = RunDir(edited.the_run)
+    config = replace(edited, rubric=rubric)
+    judged(config, PlannedJudge())
+    run = RunDir(config.the_run)
     (before,) = read_run(run)
     assert len(before.scores) == 4
     pairs = run.read_pairs()
     pairs[2] = msgspec.structs.replace(pairs[2], **changed)
     write_records(run.pairs, pairs)
     (after,) = read_run(run)
-    assert before.scores.keys() - after.scores.keys() == {(pairs[2].pair_id, 0)}
+    assert before.scores.keys() - after.scores.keys() == (set() if counts else {(pairs[2].pair_id, 0)})
 
 
 def test_how_the_pairs_were_chosen_is_said_in_the_report(photos_json, tmp_path):

@@ -52,7 +52,8 @@ def read_run(
         names = [only]
     settings = read_settings(run.config)
     shown = {
-        "benchmark": str(settings.get("benchmark") or "embedded demo") + _part(settings, pairs),
+        "benchmark": str(settings.get("benchmark") or "embedded demo")
+        + _part(settings, pairs, rubric or FiveAspects()),
         "editor": _line(settings.get("editor", {})),
         "language": str(settings.get("language", "en")),
         "seed": str(settings.get("seed", 0)),
@@ -286,13 +287,13 @@ def _mixture(made_on: Sequence[Mapping[str, Any]], edits: Iterable[Edit]) -> str
     return "; ".join(f"{name} {' and '.join(sorted(values))}" for name, values in found.items() if len(values) > 1)
 
 
-def _part(settings: Mapping[str, Any], pairs: Sequence[Pair]) -> str:
+def _part(settings: Mapping[str, Any], pairs: Sequence[Pair], rubric: Rubric) -> str:
     """How the run's pairs were chosen from the benchmark; empty where they are all, or were once."""
     numbers = Counter(pair.category for pair in pairs)
     said: list[str] = []
     if (limit := settings.get("limit")) is not None and max(numbers.values()) <= limit:
         said.append(f"the first {limit} of each category")
-    if (chosen := settings.get("categories")) and numbers.keys() <= set(chosen):
+    if (chosen := settings.get("categories")) and {*map(rubric.category, numbers)} <= {*map(rubric.category, chosen)}:
         said.append(f"only {', '.join(chosen)}")
     return "".join(f", {part}" for part in said)
 
