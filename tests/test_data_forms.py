@@ -579,6 +579,7 @@ def test_fields_hold_what_else_a_row_says_but_no_picture(folder):
         "preview": base64.b64encode(dot()).decode(),
         "flags": {"IF": True, "n": [1, None]},
         "long": "y" * 100_001,
+        "deep": json.loads("[" * 500 + "]" * 500),
         "seed": 7,
     }
     assert pairs(lines(folder / "b.jsonl", row))[0].fields == {"flags": {"IF": True, "n": [1, None]}, "seed": 7}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from editbench.records import Edit, Pair
+from editbench.records import Edit, Pair, Picture
 from editbench.run.durable import read_records, write_atomic, write_records
 from editbench.run.run_dir import RunDir
 from tests.conftest import FAILING, command, environment, rows, same, start
@@ -248,7 +248,7 @@ def test_what_a_network_disk_leaves_of_files_that_were_open_is_not_read(tmp_path
     with run.part("edit", 1, 0) as part:
         part.append(edit)
     (tmp_path / "parts" / ".nfs000000000000beef00000001").write_bytes(b"\0" * 100)
-    write_records(run.pairs, [Pair(pair_id="a", category="causal", instruction="x", source_sha256="s")])
+    write_records(run.pairs, [Pair(pair_id="a", instruction="x", sources=(Picture(sha256="s"),))])
     run.merge(Edit, "edit", run.manifest)
     assert list(read_records(run.manifest, Edit)) == [edit]
     assert run.next_launch("edit") == 1

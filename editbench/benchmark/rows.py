@@ -1,5 +1,6 @@
 """One row of a benchmark: the pairs that it makes, and what is wrong with it."""
 
+import contextlib
 import datetime
 import decimal
 import hashlib
@@ -21,6 +22,7 @@ from editbench.images import decode, is_animated
 from editbench.records import ALL, Language, Pair, Picture
 
 _MAX_ID_BYTES = 512
+_MAX_DEPTH = 32  # of a field that nothing names
 _MAX_FIELD = 100_000  # characters of a field that nothing names
 _NOT_TEXT = re.compile("[\0\ud800-\udfff]")
 _SOURCE_NAMES = ("src_img_b64", "source")
@@ -244,11 +246,11 @@ class Row:
                 continue
             if is_blank(value):
                 found[name] = None
-            elif not looks_like_picture(value):
-                try:
-                    found[name] = _json(value)
-                except (ValueError, RecursionError):
-                    continue
+                continue
+            with contextlib.suppress(ValueError):
+                plain = _json(value, _MAX_DEPTH)
+                if not looks_like_picture(plain):
+                    found[name] = plain
         return found | {name: value for name, value in self._columns.further(self._fields) if value is not None}
 
     # ---- pictures
@@ -349,12 +351,14 @@ def _normal(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def _json(value: Any) -> Any:
-    """A value as JSON can hold it.
+def _json(value: Any, depth: int) -> Any:
+    """A value as JSON can hold it, nested no deeper than that.
 
     Raises:
-        ValueError: it is too long, or holds what JSON cannot.
+        ValueError: it is too long or too deep, or holds what JSON cannot.
     """
+    if not depth:
+        raise ValueError("too deep")
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, str):
@@ -366,9 +370,9 @@ def _json(value: Any) -> Any:
             raise ValueError("no number")
         return value
     if isinstance(value, Mapping):
-        return {str(name): _json(one) for name, one in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        return {str(name): _json(one, depth - 1) for name, one in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     if isinstance(value, list | tuple):
-        return [_json(one) for one in value]  # pyright: ignore[reportUnknownVariableType]
+        return [_json(one, depth - 1) for one in value]  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, datetime.date | datetime.time | datetime.timedelta | decimal.Decimal):
         return str(value)
     raise ValueError("no JSON")
