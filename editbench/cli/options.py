@@ -232,7 +232,7 @@ def _config(values: list[str]) -> str:
     return name
 
 
-_FLAGS = ("--accept_changes", "--check", "--expected", "--load_in_turns", "--standalone", "--trust_run")
+_FLAGS = ("--accept_changes", "--check", "--expected", "--load_in_turns", "--standalone", "--trust_run", "--watch")
 _SHORT_OPTIONS: dict[str, Callable[[list[str]], str]] = {
     "--run_dir": _runs,
     "--categories": _categories,

@@ -50,7 +50,7 @@ def measured(content: Content) -> Measured:
         if name == "date" and len(values) > 1:
             facts.append((name, f"{min(values)} to {max(values)}"))
         elif len(values) == 1 and name in (*_FACTS, *_DERIVED):
-            facts.append((name, _short(values[0]) if name in ("editor", "judge") else values[0]))
+            facts.append((name, short(values[0]) if name in ("editor", "judge") else values[0]))
         elif len(values) > 1 and name not in _WARNED:
             between.append((name, tuple(values) if len(values) <= _MOST_VALUES else ()))
     order = ["benchmark", *_DERIVED[:2], *_FACTS[1:4], *_DERIVED[2:], *_FACTS[4:]]
@@ -65,7 +65,7 @@ def measured(content: Content) -> Measured:
     )
 
 
-def _short(plugin: str) -> str:
+def short(plugin: str) -> str:
     """An editor or judge by its class and model; all of its settings stand further down."""
     found = _PLUGIN.match(plugin)
     return f"{found[1]} ({found[2]})" if found else text.one_line(plugin, _MOST_SHORT)

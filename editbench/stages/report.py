@@ -18,6 +18,7 @@ from editbench.report import render_table, tell, write_export, write_report
 from editbench.report.as_json import SCHEMA
 from editbench.report.content import Content, Live
 from editbench.report.index import Entry, write_index
+from editbench.report.measured import short
 from editbench.rubrics.headlines import compute
 from editbench.run.durable import refuse_unwritable
 from editbench.run.run_dir import RunDir
@@ -239,6 +240,9 @@ def _reported(blank: Entry, written: Path) -> list[Entry]:
     except ValueError:
         return []
     runs: list[dict[str, Any]] = document.get("runs", []) if document.get("schema") == SCHEMA else []
+    own = blank.root.resolve().name
+    if any(run["name"] != own and not run["name"].startswith(f"{own} · ") for run in runs):
+        return []  # of other runs beside it
     several = len(runs) > 1
     found: list[Entry] = []
     for run in runs:
@@ -281,4 +285,4 @@ def _of_records(blank: Entry, run: RunRecords) -> Entry:
 
 def _with_settings(entry: Entry, settings: Mapping[str, str]) -> Entry:
     names = ("benchmark", "editor", "judge")
-    return replace(entry, **{name: settings.get(name, "") for name in names})
+    return replace(entry, **{name: short(settings.get(name, "")) for name in names})
