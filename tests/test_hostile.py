@@ -104,7 +104,7 @@ def test_the_terminal_is_told_no_control_character(attacked):
 def test_the_page_runs_no_script_of_theirs_and_links_nowhere(attacked):
     page = (attacked[0] / "run" / "report.html").read_text()
     read = Reading(page)
-    assert len(read.of("script")) == 1
+    assert len([script for script in read.of("script") if script.get("type") != "application/json"]) == 1
     assert {name for _, attributes in read.tags for name in attributes if name.startswith("on")} == set()
     assert all(":" not in image["src"] for image in read.of("img"))
     assert all(link["href"].startswith("#") for link in read.of("a") if "href" in link and not link.get("download"))
@@ -128,10 +128,12 @@ def test_a_spreadsheet_runs_nothing_of_the_table(attacked):
 
 def test_a_reply_is_kept_verbatim_and_its_number_is_none(attacked):
     scores = rows(attacked[0] / "run" / "scores" / "HostileJudge.jsonl")
-    hostile = [row for row in scores if row["reply"] not in (None, "5.0")]
+    replies = {row["pair_id"]: [answer["reply"] for answer in row["answers"]] for row in scores}
+    hostile = [row for row in scores if replies[row["pair_id"]] not in ([], ["5.0"])]
     assert len(hostile) == len(IDS) // 2
     assert {row["failure"] for row in hostile} == {"unreadable"}
-    assert {row["reply"] for row in hostile} == {f"{ESCAPES} {MARKUP} {CHAT} {FORMULA} 10"}
+    said = [reply for row in hostile for reply in replies[row["pair_id"]]]
+    assert set(said) == {f"{ESCAPES} {MARKUP} {CHAT} {FORMULA} 10"}
 
 
 def test_what_only_claims_to_be_a_picture_stops_the_run_before_it_begins(tmp_path):
@@ -155,5 +157,5 @@ def test_what_only_claims_to_be_a_picture_stops_the_run_before_it_begins(tmp_pat
     )
     said = " ".join(done.stderr.split())
     assert "3 defects" in said
-    assert said.count("not a readable PNG, JPEG or WebP") + said.count("pixels") + said.count("broken") >= 3
+    assert said.count("not a readable PNG, JPEG, WebP") + said.count("pixels") + said.count("broken") >= 3
     assert not (tmp_path / "run" / "images").exists()
