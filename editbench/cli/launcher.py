@@ -15,6 +15,8 @@ from editbench.process.parent import PARENT, end_with_parent
 from editbench.process.signals import stopping
 from editbench.process.terminal import keep_standard_streams, say
 
+_FAILURES = 1
+"""The exit code of a stage that is complete and had more failures than are allowed."""
 _ON_CPU = 2
 """Processes that edit where there is no GPU."""
 _RENDEZVOUS_S = 3600
@@ -79,11 +81,13 @@ class _Pipeline:
         if judges is None:
             # after editing, so that the run's own config.yaml names the judge where the arguments do not
             judges = int(self._read(self._start("-m", "editbench.cli.replicas", *self._argv, output=subprocess.PIPE)))
-        if code := self._stage("score", judges, several):
+        code = self._stage("score", judges, several)
+        if code not in (0, _FAILURES):
             return code
         if several and _node(os.environ) != 0:
-            return 0
-        return self._wait(self._start("-m", "editbench", "report", *self._argv))
+            return code
+        # also of too many failures: the report says which
+        return self._wait(self._start("-m", "editbench", "report", *self._argv)) or code
 
     def _stage(self, name: str, number: int, several: bool) -> int:
         if number == 1 and not several:
