@@ -58,7 +58,7 @@ def test_every_score_is_a_value_or_a_failure_with_its_reply(demo_run):
     assert [row["pair_id"] for row in scores] == [row["pair_id"] for row in rows(demo_run / "manifest.jsonl")]
     for row in scores:
         assert (row["value"] is None) != (row["failure"] is None)
-        assert isinstance(row["reply"], str)
+        assert [isinstance(answer["reply"], str) for answer in row["answers"]] == [True]
         assert row["value"] is None or 0 <= row["value"] <= 10
 
 
@@ -66,7 +66,7 @@ def test_the_report_counts_what_the_files_hold(demo_run):
     report = json.loads((demo_run / "report.json").read_text(encoding="utf-8"))
     (path,) = (demo_run / "scores").glob("*.jsonl")
     values = [row["value"] for row in rows(path) if row["value"] is not None]
-    assert report["schema"] == 1
+    assert report["schema"] == 2
     (run,) = report["runs"]
     assert run["name"] == "demo"
     assert (run["overall"]["num_scored"], run["overall"]["num_pairs"]) == (len(values), 12)
@@ -214,9 +214,10 @@ def test_another_editor_in_the_same_run_is_refused_with_the_difference(one_rank,
 def test_scores_asked_otherwise_need_a_name_and_destroy_nothing(two_ranks):
     (first,) = (two_ranks / "scores").glob("*.jsonl")
     before = first.read_bytes()
-    refused = start("score.py", "--run_dir", two_ranks, "--judge_sees", "edit", code=2)
+    blind = ("--rubric.init_args.judge_sees", "edit")
+    refused = start("score.py", "--run_dir", two_ranks, *blind, code=2)
     assert "judge_sees: 'all' there, 'edit' now" in refused.stderr
-    start("score.py", "--run_dir", two_ranks, "--judge_sees", "edit", "--scores", "blind")
+    start("score.py", "--run_dir", two_ranks, *blind, "--scores", "blind")
     assert first.read_bytes() == before
     assert len(rows(two_ranks / "scores" / "blind.jsonl")) == 4
     start("report.py", "--run_dir", two_ranks)
@@ -272,13 +273,13 @@ def test_a_limit_takes_the_first_of_each_category_and_a_larger_one_adds(photos_j
 
 def test_a_broken_benchmark_stops_everything_before_it_begins(photos_json, tmp_path):
     pairs = json.loads(photos_json.read_text(encoding="utf-8"))
-    pairs[0]["subset"] = "时间"
+    pairs[0]["src_img_b64"] = "no picture"
     pairs[1]["edit_instruction_en"] = "  "
     pairs[3]["original_image_path"] = pairs[2]["original_image_path"]
     broken = tmp_path / "broken.json"
     broken.write_text(json.dumps(pairs), encoding="utf-8")
     done = start("launch.sh", "--benchmark", broken, "--run_dir", tmp_path / "run", code=2)
-    for words in ("row 1", "row 2", "row 4", "subset", "edit_instruction_en"):
+    for words in ("row 1", "row 2", "row 4", "src_img_b64", "edit_instruction_en"):
         assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "run").exists()

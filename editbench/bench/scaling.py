@@ -99,7 +99,8 @@ def _options(args: argparse.Namespace) -> list[Any]:
         *models,
         *steps,
         *("--batch_size", _JUDGE_BATCH),
-        *("--expected", "true", "--rubric", "digit-1", "--max_failures", args.pairs),
+        *("--expected", "true", "--rubric", "FiveAspects", "--rubric.init_args.digits", "true"),
+        *("--max_failures", args.pairs),
     ]
 
 
