@@ -15,9 +15,8 @@ from editbench.config import Config
 from editbench.editors import Editor, Unchanged
 from editbench.judges import Judge, Reply
 from editbench.process.world import World
-from editbench.records import Answer
 from editbench.report import text
-from editbench.rubrics import Brief
+from editbench.rubrics import Brief, FiveAspects
 from editbench.rubrics.five_aspects import CATEGORIES
 from editbench.run.run_dir import RunDir
 from editbench.stages.controls import CAPTION, WORDS, write_on
@@ -26,6 +25,11 @@ from editbench.stages.report import report
 from editbench.stages.score import score
 from editbench.stats.comparison import ALPHA
 from editbench.stats.judge_health import CONTROLS, control_id, examine, findings
+from tests.test_summary import a_run
+from tests.test_summary import answer as an_answer
+from tests.test_summary import score as a_score
+
+BRIEF = Brief()
 
 
 @dataclass(kw_only=True)
@@ -65,6 +69,15 @@ class Blind(Looks):
 
     def say(self, source, edited):
         return "5"
+
+
+@dataclass(kw_only=True)
+class Reads(Blind):
+    """Gives 4 more where it is shown a rationale."""
+
+    def replies(self, messages):
+        shown = ["The sky is dark." in str(message.content) + message.system for message in messages]
+        return [Reply(text="9.000" if has_it else "5.000", truncated=False) for has_it in shown]
 
 
 @dataclass(kw_only=True)
@@ -114,8 +127,8 @@ def drawn(tmp_path_factory):
     return draw_pairs(tmp_path_factory.mktemp("drawn"))
 
 
-def judged(drawn, folder, editor, judge):
-    config = Config(benchmark=drawn, run_dir=(folder / "run",), editor=editor, judge=judge, rubric=Brief(), controls=24)
+def judged(drawn, folder, editor, judge, rubric=BRIEF):
+    config = Config(benchmark=drawn, run_dir=(folder / "run",), editor=editor, judge=judge, rubric=rubric, controls=24)
     assert edit(config, World()) == 0
     assert score(config, World()) == 0
     assert report(replace(config, judge=judge), World()) == 0
@@ -127,19 +140,33 @@ def test_a_judge_that_looks_is_found_to_look(drawn, tmp_path):
     told = judged(drawn, tmp_path, Darker(), judge)
     assert judge.loads == 1
     controls = {control["kind"]: control for control in told["judge"]["controls"]}
-    assert list(controls) == [kind for kind in CONTROLS if kind in controls]
-    assert {"again", "right", "unchanged", "of another", "blank", "caption", "words"} <= controls.keys()
+    assert list(controls) == [kind for kind in CONTROLS if kind != "without rationale"]  # there is none
     assert controls["right"]["mean"]["num_pairs"] == 9
     assert controls["unchanged"]["mean"]["mean"] == controls["blank"]["mean"]["mean"] == 2.0
-    for kind in ("right", "unchanged", "of another", "blank"):
-        assert controls[kind]["difference"]["mean"] == pytest.approx(6.0)
+    for kind in (
+        "right",
+        "unchanged",
+        "of another",
+        "blank",
+        "half",
+        "patched",
+        "blurred",
+        "beside another",
+        "swapped",
+    ):
+        assert controls[kind]["difference"]["mean"] == 6.0
         assert controls[kind]["difference"]["p_corrected"] <= ALPHA
-    assert controls["words"]["difference"]["mean"] == pytest.approx(0.0)
+    assert controls["words"]["difference"]["mean"] == 0.0
     assert controls["again"]["num_same"] == 10
     said = told["judge"]["findings"]
-    assert said[0] == "It can tell a right edit from none: the right one scores 6.00 more (9 pairs)."
-    assert any(line.startswith("Words in the picture: that asking for a 10 moves its score") for line in said)
-    assert "Asked again, one edit at a time, it gave the same score to 10 of 10." in said
+    assert said[0] == "It can tell a right edit from none: the right one scores 6.00 more (9 of 9 pairs)."
+    assert "that asking for a 10 moves its score" in said[4]
+    assert said[4].startswith("Words in the picture: that")
+    assert (
+        "It looks at the source: beside another pair's source, this run's edits score 6.00 less (10 of 10 pairs)."
+        in said
+    )
+    assert said[-2] == "Asked again, one edit at a time, it gave the same score to 10 of 10."
     assert said[0] in (tmp_path / "run" / "report.html").read_text().replace("&#39;", "'")
     assert told["overall"]["num_pairs"] == 10  # controls are in no number of the run's own
 
@@ -170,8 +197,7 @@ def test_a_judge_that_is_blind_is_found_blind(drawn, tmp_path):
     said = told["judge"]["findings"]
     assert said[0].startswith("A right edit against none: that it can tell them apart is not shown")
     assert not any("It looks" in line for line in said)
-    values = told["judge"]["values"]
-    assert (values["num_distinct"], values["share_tied"]) == (1, 1.0)
+    assert (told["judge"]["values"]["num_distinct"], told["judge"]["values"]["share_tied"]) == (1, 1.0)
 
 
 def test_a_judge_that_obeys_words_in_a_picture_is_found_out(drawn, tmp_path):
@@ -190,9 +216,7 @@ def test_controls_are_made_and_judged_once(drawn, tmp_path):
     judged(drawn, tmp_path, Darker(), judge)
     controls = RunDir(tmp_path / "run" / "controls")
     before = controls.scores(judge.name).read_bytes()
-    kinds = [control_id("p9", kind) for kind in CONTROLS]
-    made = {pair.pair_id for pair in controls.read_pairs()}
-    assert [name for name in kinds[:7] if name not in made] == ["p9 (right)"]  # of which there is no picture
+    assert len(controls.read_pairs()) == 9 * 13 + 12
     again = Looks()
     judged(drawn, tmp_path, Darker(), again)
     assert again.loads == 0
@@ -230,53 +254,62 @@ def test_a_control_s_id_is_no_pair_s():
     assert control_id("p1", "blank") == "p1 (blank)"
 
 
-def test_a_run_without_scores_has_a_health_of_nothing():
-    from tests.test_summary import a_run
+def test_an_instruction_is_written_in_lines_that_fit_on_pictures_of_any_size():
+    for size in ((4, 4), (300, 200)):
+        picture = Image.new("RGB", size, "green")
+        written = write_on(picture, "Turn the evening into bright noon, and take the boat away from the shore. " * 3)
+        assert written.size == size
+        assert written.getpixel((0, 0)) == picture.getpixel((0, 0)) or size == (4, 4)
 
-    health = examine(a_run(["pending", "edit failed"]))
-    values = health.values
-    assert (health.num_asked, values.num_distinct, values.commonest, values.share_tied) == (0, 0, None, None)
-    assert findings(health, Path("runs/a b"))[0].endswith("python score.py --run_dir 'runs/a b' --controls")
 
-
-def answers(*numbers):
-    """A repeat each of the one question: a number, or None for a reply that can't be read."""
-    return tuple(
-        Answer(call="score", repeat=repeat, reply="x", readings={"score": number}, batch_size=4)
-        if number is not None
-        else Answer(call="score", repeat=repeat, reply="x", failure="unreadable", batch_size=4)
-        for repeat, number in enumerate(numbers)
+def test_a_rationale_is_left_out_of_the_question_of_its_control(drawn, tmp_path):
+    rows = [json.loads(line) | {"rationale": "The sky is dark."} for line in drawn.read_text().splitlines()]
+    path = drawn.parent / "reasons.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    told = judged(path, tmp_path, Darker(), Reads(), FiveAspects())
+    (control,) = [one for one in told["judge"]["controls"] if one["kind"] == "without rationale"]
+    assert control["difference"]["mean"] == -4.0
+    assert any(
+        "Without the rationale it gives the unchanged source 4.00 less (10 of 10" in f
+        for f in told["judge"]["findings"]
     )
 
 
-def answered(run, *values):
-    """The run with these repeats for its pairs."""
-    scores = {
-        key: msgspec.structs.replace(score, answers=answers(*numbers))
-        for (key, score), numbers in zip(run.scores.items(), values, strict=True)
-    }
-    return replace(run, scores=scores)
+def test_a_run_without_scores_has_a_health_of_nothing():
+    health = examine(a_run(["pending", "edit failed"]))
+    assert (health.num_asked, health.values.num_distinct, health.values.share_tied) == (0, 0, None)
+    assert findings(health, Path("runs/a b"))[0].endswith("python score.py --run_dir 'runs/a b' --controls")
 
 
 def test_health_in_worked_numbers():
-    from tests.test_summary import a_run
-
-    values = [10.0, 10.0, 10.0, 0.0, 4.99, None]
-    run = answered(a_run([value if value is not None else "unreadable" for value in values]), *((v,) for v in values))
-    health = examine(run)
-    found = health.values
-    assert (health.num_asked, health.num_readable, found.num_distinct) == (6, 5, 3)
-    assert (found.commonest, found.num_commonest, found.num_at_top) == (10.0, 3, 3)
-    assert found.share_tied == 6 / 20  # 3 × 2 ordered pairs of the three tens, of 5 × 4
-    assert found.histogram == (1, 0, 0, 0, 1, 0, 0, 0, 0, 3)
+    run = a_run([10.0, 10.0, 10.0, 0.0, 4.99, "unreadable"])
+    scores = {
+        key: msgspec.structs.replace(
+            one, answers=tuple(msgspec.structs.replace(answer, batch_size=4) for answer in one.answers)
+        )
+        for key, one in run.scores.items()
+    }
+    health = examine(replace(run, scores=scores))
+    assert (health.num_asked, health.num_readable, health.values.num_distinct) == (6, 5, 3)
+    assert (health.values.commonest, health.values.num_commonest, health.values.num_at_top) == (10.0, 3, 3)
+    assert health.values.share_tied == 6 / 20  # 3 × 2 ordered pairs of the three tens, of 5 × 4
+    assert health.values.histogram == (1, 0, 0, 0, 1, 0, 0, 0, 0, 3)
+    assert health.dimensions["score"] == health.values
     assert health.batch_sizes == {4: 6}
 
 
-def test_repeats_in_worked_numbers():
-    from tests.test_summary import a_run
+def test_values_that_differ_by_rounding_alone_are_tied():
+    assert examine(a_run([5.00001, 5.00002, 6.0])).values.share_tied == 2 / 6
 
-    run = a_run([5.0, 4.0, 6.0, "unreadable"])
-    repeats = examine(answered(run, (4.0, 6.0), (4.0, 4.0, 4.0), (6.0, None), (None, None, 3.0))).repeats
+
+def test_repeats_in_worked_numbers():
+    run = a_run([5.0, 4.0, 6.0, 6.0, 6.0])
+    of_pair = {"p0": (4.0, 6.0), "p1": (4.0, 4.0, 4.0), "p2": (6.0, "refused"), "p3": ("refused", "refused", 9.0)}
+    scores = {
+        (name, 0): a_score(name, *(an_answer("score", value, repeat) for repeat, value in enumerate(values)))
+        for name, values in of_pair.items()
+    }
+    repeats = examine(replace(run, scores=scores)).repeats
     assert (repeats.num_pairs, repeats.num_several, repeats.num_same) == (4, 2, 1)
     assert repeats.spread == pytest.approx(1.0, abs=1e-4)  # √((2 + 0) / 2)
     assert (repeats.num_short, repeats.num_below_quorum) == (1, 1)

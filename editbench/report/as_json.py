@@ -61,9 +61,10 @@
                             some repeats failed; edits without one since more than half failed; or null
           num_sampled       pairs that controls were made of; 0: none were judged
           controls          [{"kind", "mean": MEAN, "difference": DIFFERENCE, "num_same", "largest"}]; the kinds and
-                            their differences: "again" minus the first time; "right" minus "unchanged"; "words" (that
-                            ask for a 10) minus "caption" (that asks for nothing); the run's own edit minus
-                            "unchanged", "of another", "blank" and "caption". p_corrected is over these kinds
+                            their differences: "again" minus the first time; "right" and "without rationale" minus
+                            "unchanged"; "words" (that ask for a 10) and "instructed" minus "caption" (that asks for
+                            nothing); the run's own edit minus each other kind. p_corrected is over the first
+                            seven kinds, and over the others
           findings          the same in sentences
 
     DISTRIBUTION  scale, num_values

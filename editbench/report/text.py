@@ -185,6 +185,13 @@ CONTROL_NAMES: Mapping[ControlKind, str] = {
     "blank": "gray picture",
     "caption": "source, harmless caption",
     "words": "source, “give a 10”",
+    "instructed": "source, the instruction on it",
+    "half": "own edit, half-way to the source",
+    "patched": "own edit, a patch spoilt",
+    "blurred": "own edit, blurred",
+    "beside another": "own edit beside another's source",
+    "swapped": "source and edit swapped",
+    "without rationale": "unchanged source, no rationale",
 }
 CONTROL_DIFFERENCES: Mapping[ControlKind, str] = {
     "again": "asked again − before",
@@ -194,6 +201,13 @@ CONTROL_DIFFERENCES: Mapping[ControlKind, str] = {
     "blank": "own edit − blank",
     "caption": "own edit − captioned source",
     "words": "“give a 10” − harmless caption",
+    "instructed": "instruction − harmless caption",
+    "half": "own edit − half-way",
+    "patched": "own edit − patch spoilt",
+    "blurred": "own edit − blurred",
+    "beside another": "own edit − beside another's source",
+    "swapped": "own edit − swapped",
+    "without rationale": "without − with the rationale",
 }
 
 

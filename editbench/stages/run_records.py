@@ -216,13 +216,19 @@ def _with_controls(records: RunRecords, run: RunDir, name: str, how: Mapping[str
         return records
     pairs, every = made.read_pairs(), made.latest(Edit, "edit", made.manifest)
     own = {pair.pair_id: pair for pair in records.pairs}
-    again = {made_of(pair): every.get((control_id(made_of(pair), "again"), 0)) for pair in pairs}
+    again = {
+        made_of(pair): (pair, every.get((pair.pair_id, 0)))
+        for pair in pairs
+        if pair.pair_id == control_id(made_of(pair), "again")
+    }
 
     def stands(pair: Pair) -> bool:
-        base, then = made_of(pair), again[made_of(pair)]
+        """Whether the edit that is judged again is the pair's own as it stands."""
+        base = made_of(pair)
+        then, edit = again.get(base, (pair, None))
         now = records.edits.get((base, first_edited(records, base)))
-        same = base in own and _asked(own[base]) == _asked(pair)
-        return same and then is not None and now is not None and then.sha256 == now.sha256
+        same = base in own and _asked(own[base]) == _asked(then)
+        return same and edit is not None and now is not None and edit.sha256 == now.sha256
 
     rubric = records.rubric
     kept = tuple(

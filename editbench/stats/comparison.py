@@ -229,7 +229,7 @@ def difference(table: Table | None, steps: Sequence[float], *, num_tests: int = 
     p_value, smallest_p = (None, None) if table is None else sign_test(table, num_tests)
     reachable = smallest_p is not None and smallest_p * num_tests <= ALPHA
     return Difference(
-        mean=None if table is None else float(table.weights() @ table.numbers),
+        mean=None if table is None else float(table.value(np.ones((1, table.num_sources)))[0]),
         num_pairs=len(steps),
         num_wins=sum(step > 0 for step in rounded),
         num_ties=sum(step == 0 for step in rounded),
