@@ -19,6 +19,7 @@ from PIL import Image
 
 from editbench.benchmark import Data, load_pairs, read_pictures
 from editbench.benchmark.pictures import PictureError, Places, read_picture
+from editbench.cli.options import parse
 from editbench.errors import UsageError
 from editbench.records import Pair
 from tests.conftest import ROOT
@@ -504,6 +505,17 @@ def test_english_under_a_chinese_name_is_english(folder):
     path = lines(folder / "b.jsonl", {"id": "a", "source": "red.png", "edit_instruction": "Make the sky red."})
     assert [pair.instruction for pair in pairs(path)] == ["Make the sky red."]
     assert [pair.pair_id for pair in pairs(path, language="all")] == ["a.en"]
+
+
+def test_columns_are_given_on_the_command_line_and_in_yaml_alike(tmp_path):
+    (tmp_path / "mine.yaml").write_text("columns: {source: in, id: '{task}_{key}', turns: [one, two]}\n")
+    found = parse("", ["--config", str(tmp_path / "mine.yaml")]).columns
+    assert found == {"source": "in", "id": "{task}_{key}", "turns": ["one", "two"]}
+    typed = ["--benchmark", "x.json", "--columns", "source=in, id={task}_{key}"]
+    assert parse("", typed).columns == {"source": "in", "id": "{task}_{key}"}
+    for wrong in ("source", "=in", "source=", ""):
+        with pytest.raises(UsageError, match="write what=column, such as source=input_image"):
+            parse("", ["--columns", wrong])
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 from editbench.benchmark.defects import Defects, Fields
 from editbench.benchmark.texts import Items
 from editbench.errors import UsageError
+from editbench.installation import install
 
 HUB = "hf:"
 _HUB_NAME = re.compile(r"hf:(?P<name>[^@:]+)(@(?P<revision>[^:]+))?(:(?P<part>.+))?")
@@ -25,7 +26,7 @@ def table_rows(path: Path, defects: Defects) -> Items:
     try:
         import pyarrow as pa
     except ImportError as error:
-        raise UsageError(f"{path}: pyarrow reads such a file and is missing: pip install pyarrow") from error
+        raise UsageError(f"{path}: pyarrow reads such a file and is missing: {install('parquet')}") from error
     number = 0
     try:
         for batch in _parquet(path) if path.suffix.lower() == ".parquet" else _arrow(path):
@@ -101,7 +102,7 @@ def _load(name: str, *, offline: bool) -> Any:
         import datasets.config
         from huggingface_hub import constants
     except ImportError as error:
-        raise UsageError(f"--benchmark {name}: datasets reads the hub and is missing: pip install datasets") from error
+        raise UsageError(f"--benchmark {name}: datasets reads the hub and is missing: {install('hub')}") from error
     parts = _parts(name)
     config, _, split = (parts["part"] or "").rpartition("/")
     before = datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE

@@ -74,9 +74,11 @@ def make_plan(config: Config, run: RunDir, lease: Lease, start_log: Callable[[],
         there = ", ".join(dict.fromkeys(pair.category for pair in pairs))
         raise UsageError(f"--categories {','.join(config.categories)}: {data.path} has none of these; it has {there}")
     _refuse_too_many_sources(config.editor, selected)
+    can_judge = True
     try:
         config.rubric.check(selected)
     except UsageError as error:  # only score.py needs it
+        can_judge = False
         log.warning("%s cannot judge these pairs: %s", type(config.rubric).__name__, error)
     prompts = prompts_of(config)
     if config.rewrite is not None:
@@ -101,7 +103,8 @@ def make_plan(config: Config, run: RunDir, lease: Lease, start_log: Callable[[],
         )
     if config.check:  # launch.sh checks first, and then edit.py says the rest
         log.info("%s: checked, %d pairs.", data.path, len(selected))
-        print_questions(config.rubric, selected[0])
+        if can_judge:
+            print_questions(config.rubric, selected[0])
         return {}
     if is_fresh:
         lease.take()
