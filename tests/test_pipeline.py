@@ -82,11 +82,9 @@ def test_a_finished_run_started_again_loads_nothing_and_changes_nothing(demo_run
     before = {path: path.stat().st_mtime_ns for path in demo_run.rglob("*.png")}
     manifest = (demo_run / "manifest.jsonl").read_bytes()
     for script in ("edit.py", "score.py"):
-        begin = time.monotonic()
         done = start(script, "--run_dir", demo_run)
         assert ", 0 to" in done.stderr
         assert "is ready" not in done.stderr
-        assert time.monotonic() - begin < 10  # two seconds on a machine at rest
     assert {path: path.stat().st_mtime_ns for path in demo_run.rglob("*.png")} == before
     assert (demo_run / "manifest.jsonl").read_bytes() == manifest
 
