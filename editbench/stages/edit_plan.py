@@ -115,6 +115,8 @@ def make_plan(config: Config, run: RunDir, lease: Lease, start_log: Callable[[],
     wanted = [(pair.pair_id, try_) for pair in selected for try_ in range(config.edits)]
     todo = [name for name in wanted if name not in done]
     what = "pairs" if config.edits == 1 else f"edits ({config.edits} of each pair)"
+    if config.benchmark is None:
+        log.info("No --benchmark: the embedded demo's pairs are used.")
     log.info(
         "%s: %d %s, %d already edited, %d to do.", data.path, len(wanted), what, len(wanted) - len(todo), len(todo)
     )
