@@ -255,6 +255,7 @@ def test_a_text_in_another_encoding_is_read_and_what_was_assumed_is_said(folder,
         ("lines.json", lambda rows: "\n".join(map(json.dumps, rows))),
         ("lines.ndjson", lambda rows: "\n\n".join(map(json.dumps, rows))),
         ("under_a_key.json", lambda rows: json.dumps({"version": 2, "data": rows, "note": "x"})),
+        ("about.json", lambda rows: json.dumps({"info": {"version": 2}, "pairs": rows, "licence": {"name": "x"}})),
         ("by_id.json", lambda rows: json.dumps({row.pop("id"): row for row in rows}, indent=2)),
         ("by_id_in_one_line.json", lambda rows: json.dumps({row.pop("id"): row for row in rows})),
     ],
@@ -313,6 +314,17 @@ def test_a_folder_of_one_file_a_category_takes_the_category_from_the_folder(fold
     (folder / "data" / "notes.json").write_text("[]")
     (folder / "data" / "more.json").write_text("[]")
     assert "not clear which files hold the pairs; say it with --files; there are" in refused(folder / "data")
+
+
+def test_named_columns_are_known_in_every_file_of_a_folder(folder):
+    for name in ("one", "two"):
+        (folder / "data" / name).mkdir(parents=True)
+        (folder / "data" / name / "p.png").write_bytes(dot())
+        row = {"meta": {"n": 1}, "pic": "p.png", "say": "Do it.", "no": name}
+        (folder / "data" / name / "rows.json").write_text(json.dumps({"a": row, "b": {**row, "no": f"{name}2"}}))
+    columns = {"id": "no", "source": "pic", "instruction": "say"}
+    found = [pair.pair_id for pair in pairs(folder / "data", columns=columns)]
+    assert found == ["one", "one2", "two", "two2"]
 
 
 def test_a_run_inside_the_benchmark_s_folder_is_none_of_its_files(folder):

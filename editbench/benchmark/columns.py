@@ -107,6 +107,7 @@ class Columns:
         """By column, what it was read as."""
         self.unseen = {root for spec in given.values() for root in _roots(spec)}
         """Columns that were given, must be there, and that no row had yet."""
+        self._named = frozenset(self.unseen)
         self._several_languages = several_languages
         for target in given:
             if not target.replace("_", "a").isalnum():
@@ -116,7 +117,7 @@ class Columns:
 
     def is_field(self, name: str) -> bool:
         """Whether a row's column of this name would be read, by whatever rule."""
-        return name in OWN_NAMES or name in _OTHER_NAMES or name in self.unseen or bool(_NUMBERED.fullmatch(name))
+        return name in OWN_NAMES or name in _OTHER_NAMES or name in self._named or bool(_NUMBERED.fullmatch(name))
 
     def see(self, fields: Mapping[str, Any]) -> None:
         """Take note of the columns that this row has."""

@@ -123,14 +123,20 @@ def json_rows(file: BinaryIO, defects: Defects, path: Path, is_field: Callable[[
                     return
                 file.seek(start)
                 window = _Window(file)
-                found: list[str] = []
+                found, num_rows, others = list[str](), 0, list[tuple[int, Fields]]()
                 for name, value in window.members():
                     if isinstance(value, Fields):
                         value.setdefault(KEY, name)
-                        yield window.started, value
+                        if any(map(is_field, value.keys() - {KEY})):
+                            num_rows += 1
+                            yield window.started, value
+                        else:
+                            others.append((window.started, value))
                     elif isinstance(value, _Item):
                         found += [name] if name not in found else []
                         yield window.started, value.value
+                if not (found or num_rows):
+                    yield from others  # they are about the data set where it has rows elsewhere
                 if len(found) > 1:
                     names = ", ".join(map(shown, found))
                     defects.add(f"holds lists under {names}; keep one, or give a file for each", file=path)
