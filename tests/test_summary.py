@@ -385,6 +385,12 @@ def test_a_category_with_one_pair_or_none_is_said():
     assert said == ("object has no pair; word has one pair, so the mean is that pair's value.",)
 
 
+def test_a_judge_and_an_editor_of_one_family_are_said():
+    run = a_run([5.0], settings={"editor": "QwenImageEdit (model 'a')", "judge": "QwenVL (model 'b')"})
+    assert summarize(run).remarks[0].startswith("Judge and editor are of one family, Qwen: ")
+    assert summarize(replace(run, settings={"editor": "Saved ()", "judge": "QwenVL ()"})).remarks == ()
+
+
 def test_two_models_in_one_file_are_said_on_top():
     run = a_run([5.0, 6.0, 7.0])
     models = ["big", "small", "big"]

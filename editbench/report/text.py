@@ -70,8 +70,9 @@ def seconds(value: float | None) -> str:
 
 
 def interval(of: Mean | Difference) -> str:
-    """`5.41 to 6.83`, or why there is none."""
-    return between(of.interval, of.interval_note)
+    """`5.41 to 6.83`, or why there is none; one that excludes 0 where the corrected test shows nothing says so."""
+    alone = isinstance(of, Difference) and of.interval_alone
+    return between(of.interval, of.interval_note) + (" (not shown by the corrected test)" if alone else "")
 
 
 def between(found: Interval | None, note: str | None) -> str:
@@ -108,7 +109,8 @@ def verdict(found: Comparison) -> str:
             f"(p {_is(step.p_corrected)})."
         )
     if step.p_value is None or not step.can_be_shown:
-        return f"Too few to tell {{ahead}} from {{behind}}: {pairs}."
+        least = "" if step.smallest_p is None else f", whose smallest p is {p_value(step.smallest_p)}"
+        return f"Too few to tell {{ahead}} from {{behind}}: {pairs}{least}."
     if found.means_disagree and step.shown:
         return (
             f"No winner of {{ahead}} and {{behind}}: they are in one order by {by} and in the other by the item mean, "

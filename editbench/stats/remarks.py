@@ -9,6 +9,7 @@ import numpy as np
 
 from editbench.stats.outcomes import FAILED, SCORED, RunRecords, numbered
 
+_FAMILIES = ("qwen", "gemini", "gpt", "grok", "hunyuan", "internvl", "flux", "janus", "bagel")
 _ALPHA = 0.05
 _NUM_DRAWS = 9999
 _FEWEST = 5  # failures, and scores, that are compared
@@ -17,7 +18,7 @@ _MOST_NAMED = 3
 
 def remarks(run: RunRecords) -> tuple[str, ...]:
     """The most important first: the run's own notes, then what its records show; deterministic."""
-    found = (_models(run), _partial(run), _by_category(run), _by_length(run), _few(run))
+    found = (_models(run), _family(run), _partial(run), _by_category(run), _by_length(run), _few(run))
     return (*run.notes, *(sentence for sentence in found if sentence))
 
 
@@ -27,6 +28,19 @@ def _models(run: RunRecords) -> str | None:
     counts = Counter(answer.model for score in run.scores.values() for answer in score.answers if answer.model)
     named = ", ".join(f"{model} {number:,} times" for model, number in counts.most_common())
     return f"{len(counts)} models answered in this file of scores ({named}): its mean is of none of them."
+
+
+def _family(run: RunRecords) -> str | None:
+    """Panickssery et al., LLM Evaluators Recognize and Favor Their Own Generations (2024)."""
+    judge = " ".join([run.settings.get("judge", ""), *sorted(run.models)]).lower()
+    editor = run.settings.get("editor", "").lower()
+    shared = [name for name in _FAMILIES if name in judge and name in editor]
+    if not shared:
+        return None
+    return (
+        f"Judge and editor are of one family, {shared[0].capitalize()}: a judge may prefer its own family's edits; "
+        "have another judge score the same runs (--scores NAME) to see."
+    )
 
 
 def _partial(run: RunRecords) -> str | None:
