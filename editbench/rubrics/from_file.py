@@ -32,7 +32,7 @@ _REPLIES = ("number", "json", "lines", "marker")
 _MAX_LINES = 100
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Call:
     """One entry of `calls`."""
 
@@ -58,13 +58,13 @@ class Call:
         """Whether pairs of this category are asked."""
         return not self.when or category in self.when
 
-    @property
+    @cached_property
     def range(self) -> tuple[float, float]:
         """Of all numbers but those of JSON, whose keys have one each."""
         first = next(iter(self.keys.values()))
         return first.low, first.high
 
-    @property
+    @cached_property
     def digits(self) -> tuple[str, ...]:
         """The replies where they are single digits."""
         low, high = self.range

@@ -183,5 +183,6 @@ def quote(text: str) -> str:
     (Escaped Markup, analemma.ai); shape can be defended here, a judge's obedience cannot.
     """
     line = " ".join(text.split())
-    line = "".join(char for char in line if unicodedata.category(char) not in {"Cc", "Cf", "Cs"})
+    if not line.isprintable():  # which holds for most texts, and for none with a character of these
+        line = "".join(char for char in line if unicodedata.category(char) not in {"Cc", "Cf", "Cs"})
     return " ".join(MARKER.sub(" ", line).translate(BRACKETS).split())

@@ -1,5 +1,6 @@
 """How scores come about: what is asked of a judge, and what must not be mixed in one file."""
 
+import functools
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -110,10 +111,16 @@ def _sent(pair: Pair, question: Question) -> list[Any]:
         if isinstance(part, str):
             parts.append(part)
             continue
-        rules = {name: value for name, value in asdict(part).items() if value is not None}
+        rules = _rules(part)
         pictures = [_picture(pair, name, question) for name in filter(None, (part.picture, part.size_of))]
         parts.append([rules, [picture.sha256 if picture else None for picture in pictures]])
     return [question.name, question.system, parts, question.max_new_tokens, question.digits]
+
+
+@functools.lru_cache(maxsize=1024)
+def _rules(shown: Shown) -> Mapping[str, Any]:
+    """The fields that are set; cached, since all pairs of a run share a few."""
+    return {name: value for name, value in asdict(shown).items() if value is not None}
 
 
 def recorded_rubric(how: Mapping[str, Any], given: Rubric) -> Rubric:
