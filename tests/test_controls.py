@@ -314,3 +314,13 @@ def test_repeats_in_worked_numbers():
     assert repeats.spread == pytest.approx(1.0, abs=1e-4)  # √((2 + 0) / 2)
     assert (repeats.num_short, repeats.num_below_quorum) == (1, 1)
     assert examine(run).repeats is None
+
+
+def test_how_sure_a_judge_is_of_expected_scores_stands_by_category():
+    run = a_run([5.0, 5.0, 5.0], categories=["light", "light", "word"])
+    shares = {"p0": (0.5, 0.5), "p1": (0.25, 0.25), "p2": (0.0, 0.9)}
+    scores = {(name, 0): a_score(name, an_answer("score", 5.0, probabilities=of_it)) for name, of_it in shares.items()}
+    found = examine(replace(run, scores=scores)).expected
+    assert (found["light"].num_answers, found["light"].entropy, found["light"].mass) == (2, 1.0, 0.75)  # one bit each
+    assert (found["word"].entropy, found["word"].mass) == (0.0, 0.9)
+    assert examine(run).expected == {}

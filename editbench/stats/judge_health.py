@@ -110,6 +110,17 @@ class Distribution:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Expected:
+    """How sure a judge is of its expected scores (`--expected`)."""
+
+    num_answers: int
+    entropy: float
+    """Mean entropy of the digits' probabilities, which are scaled to sum to 1; bits."""
+    mass: float
+    """Mean probability of all digits together: what is missing to 1 was meant to be something else."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Health:
     """A judge on one run."""
 
@@ -125,6 +136,8 @@ class Health:
     """How many questions were answered in batches of each size."""
     repeats: Repeats | None
     """None when no edit was asked about twice."""
+    expected: Mapping[str, Expected]
+    """By category; empty without expected scores."""
     controls: tuple[Control, ...]
     """Those that were judged; none until `score.py --controls`."""
     num_sampled: int
@@ -150,9 +163,31 @@ def examine(run: RunRecords) -> Health:
         },
         batch_sizes=dict(sorted(Counter(answer.batch_size for answer in answers if answer.batch_size).items())),
         repeats=_repeats([one for end in ends for one in end.tries or (end,) if one.num_repeats > 1]),
+        expected=_expected(run),
         controls=_controls(run),
         num_sampled=len({made_of(pair) for pair in run.controls.pairs}) if run.controls else 0,
     )
+
+
+def _expected(run: RunRecords) -> dict[str, Expected]:
+    category = {pair.pair_id: pair.category for pair in run.pairs}
+    found: dict[str, list[tuple[float, float]]] = {}
+    for (pair_id, _), score in run.scores.items():
+        for answer in score.answers:
+            total = math.fsum(answer.probabilities)
+            if answer.failure is None and total > 0:
+                shares = [p / total for p in answer.probabilities if p > 0]
+                entropy = -math.fsum(share * math.log2(share) for share in shares)
+                found.setdefault(category[pair_id], []).append((entropy, total))
+    return {
+        name: Expected(
+            num_answers=len(found[name]),
+            entropy=math.fsum(entropy for entropy, _ in found[name]) / len(found[name]),
+            mass=math.fsum(mass for _, mass in found[name]) / len(found[name]),
+        )
+        for name in run.categories
+        if name in found
+    }
 
 
 def _distribution(numbers: Sequence[float | None], scale: tuple[float, float] | None) -> Distribution:
