@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
@@ -173,3 +174,18 @@ def test_a_checkpoint_overwritten_under_the_same_path_is_refused_and_then_all_ed
     again = start("edit.py", *argv, "--accept_changes").stderr
     assert "0 already edited, 2 to do" in again
     assert "2 already edited, 0 to do" in start("edit.py", *argv).stderr
+
+
+def test_a_judge_overwritten_under_the_same_path_does_not_add_to_the_scores_of_the_one_before(dots, tmp_path):
+    shutil.copytree(JUDGE, tmp_path / "judge")
+    argv = ("--config", "demo", "--judge.init_args.model", tmp_path / "judge", "--benchmark", dots, "--limit", "1")
+    argv = (*argv, "--run_dir", tmp_path / "run", "--editor", "Unchanged")
+    start("edit.py", *argv)
+    start("score.py", *argv, code=None)
+    held = yaml.safe_load((tmp_path / "run" / "scores" / "judge.yaml").read_text())["judge_weights"]
+    assert held == identity(str(JUDGE), None, "config.json", option="")
+    file = tmp_path / "judge" / "model.safetensors"
+    metadata = safetensors_header(file).metadata
+    save_file({name: weight * 1.01 for name, weight in load_file(file).items()}, file, metadata)
+    refused = start("score.py", *argv, code=2).stderr
+    assert "judge_weights.weights: '" in refused

@@ -90,6 +90,13 @@ class Judge(ABC):
         """Of the files that decide its replies and are no model's weights: sha256 by name."""
         return {}
 
+    def identity(self) -> Mapping[str, str]:
+        """What the judge's weights are by content, such as the commit of the hub's repository; empty: it has none.
+
+        It stands beside the scores and in each score's key; it reads little more than the headers of files.
+        """
+        return {}
+
     def check(self) -> None:  # noqa: B027  (a judge with nothing to check need not say so)
         """Find what is wrong before anything is loaded, in milliseconds.
 

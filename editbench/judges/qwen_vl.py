@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 from editbench.errors import UsageError
 from editbench.judges.judge import Judge, Message, Reply, Way
 from editbench.judges.pictures import scaled
-from editbench.models.checkpoints import check_checkpoint, loading, locate, model_name, weight_bytes
+from editbench.models.checkpoints import check_checkpoint, identity, loading, locate, model_name, weight_bytes
 from editbench.models.qwen3_vl.forward import Prompt, Qwen3VL
 from editbench.models.qwen3_vl.sampling import Draws, processor
 from editbench.process.faults import empty_cache
@@ -75,7 +75,11 @@ class QwenVL(Judge):
 
     def check(self) -> None:
         """The checkpoint is there, as far as can be seen without reading weights."""
-        check_checkpoint(self.model, "config.json", option="--judge.init_args.model")
+        check_checkpoint(self.model, "config.json", option="--judge.init_args.model", revision=self.revision)
+
+    def identity(self) -> dict[str, str]:
+        """The checkpoint by its content."""
+        return identity(self.model, self.revision, "config.json", option="--judge.init_args.model")
 
     def weight_bytes(self) -> int | None:
         """By the checkpoint's index."""

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -200,6 +201,13 @@ def _weight_files(folder: Path) -> list[Path]:
     return sorted({*folder.glob("*.safetensors"), *folder.glob("*/*.safetensors")})
 
 
+@cache  # a stage asks more than once, and of the hub each time would be a request
+def _commit_of(model: str, revision: str | None, index: str) -> str | None:
+    found = small_file(model, revision, index)
+    # by the cache's own layout: `…/snapshots/<commit>/<index>`
+    return None if found is None else found.parents[len(Path(index).parts) - 1].name
+
+
 def identity(model: str, revision: str | None, index: str, *, option: str) -> dict[str, str]:
     """What a checkpoint holds, so that other weights under the same name are noticed.
 
@@ -222,8 +230,8 @@ def identity(model: str, revision: str | None, index: str, *, option: str) -> di
     """
     folder = Path(locate(model))
     if not folder.is_dir():
-        found = small_file(model, revision, index)
-        return {} if found is None else {"revision": _commit(found, index)}
+        commit = _commit_of(model, revision, index)
+        return {} if commit is None else {"revision": commit}
     hashed = hashlib.sha256()
     small = (path for pattern in ("*", "*/*") for ending in _CONFIGS for path in folder.glob(pattern + ending))
     for path in sorted(small):
@@ -234,11 +242,6 @@ def identity(model: str, revision: str | None, index: str, *, option: str) -> di
         hashed.update(f"{path.relative_to(folder).as_posix()}\0".encode())
         hashed.update(sampled(path, f"{option} {model}"))
     return {"weights": hashed.hexdigest()[:32]}
-
-
-def _commit(file: Path, index: str) -> str:
-    """By the cache's own layout: `…/snapshots/<commit>/<index>`."""
-    return file.parents[len(Path(index).parts) - 1].name
 
 
 def sampled(path: Path, where: str) -> bytes:

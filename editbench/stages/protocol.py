@@ -22,9 +22,11 @@ def protocol(config: Config) -> dict[str, Any]:
     """How a score comes about: all but the pair and its edit. It stands beside the scores as YAML.
 
     `files` and `judge_files` hold hashes of the files that rubric and judge read; they, `repeats`, `expected` and
-    `given` (the judge gives values and is asked no question) are absent where they are not in use.
+    `given` (the judge gives values and is asked no question) are absent where they are not in use. `judge_weights`
+    says what the judge's weights are by content.
     """
     files, judge_files = dict(config.rubric.files()), dict(config.judge.files())
+    weights = dict(config.judge.identity())
     return {
         "judge": deciding(config.judge),
         "rubric": settings(config.rubric),
@@ -32,6 +34,7 @@ def protocol(config: Config) -> dict[str, Any]:
         "language": config.language,
         **({"files": files} if files else {}),
         **({"judge_files": judge_files} if judge_files else {}),
+        **({"judge_weights": weights} if weights else {}),
         **({"repeats": config.repeats} if config.repeats > 1 else {}),
         **({"expected": True} if config.expected else {}),
         **({"given": True} if config.judge.gives_values else {}),
@@ -101,7 +104,7 @@ def score_key(pair: Pair, edit: Edit, rubric: Rubric, how: Mapping[str, Any]) ->
         raise
     except Exception as error:  # recorded as the pair's failure when it is asked
         asked = reason(error)
-    decoding = {name: how[name] for name in ("repeats", "expected", "judge_files") if name in how}
+    decoding = {name: how[name] for name in ("repeats", "expected", "judge_files", "judge_weights") if name in how}
     return key(questions=asked, edit=edit.sha256, judge=how["judge"], **decoding)
 
 
