@@ -62,6 +62,10 @@ class _Pipeline:
             return self._run()
         except _Stopped:
             return 128 + self._signal
+        finally:
+            for child in self._children:  # such as the one that counts GPUs, when the check has refused the call
+                child.terminate()
+                child.wait()
 
     def _run(self) -> int:
         editors, judges = _number("NUM_EDITORS"), _number("NUM_JUDGES")
