@@ -59,8 +59,8 @@
                             asked about several times; of these with two complete repeats; of these with one value
                             throughout; standard deviation of a repeat about its edit's mean; edits with a value though
                             some repeats failed; edits without one since more than half failed; or null
-          expected          {category: {"num_answers", "entropy", "mass"}} of expected scores: mean entropy, bits, of the
-                            digits' probabilities, mean probability of all digits together
+          expected          {category: {"num_answers", "entropy", "mass"}} of expected scores: mean entropy (bits) of
+                            the digits' probabilities, mean probability of all digits together
           num_sampled       pairs that controls were made of; 0: none were judged
           controls          [{"kind", "mean": MEAN, "difference": DIFFERENCE, "num_same", "largest"}]; the kinds and
                             their differences: "again" minus the first time; "right" and "without rationale" minus
