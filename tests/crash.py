@@ -79,7 +79,12 @@ class Recorder:
     def _wrapped(self, real: Callable[..., Any], kind: str) -> Callable[..., Any]:
         def call(path: Any, *args: Any, **kwargs: Any) -> Any:
             name = self.name(path)
-            if name is None or (kind == "mkdir" and os.path.exists(path)) or (kind == "remove" and not _exists(path)):
+            changes_nothing = {
+                "mkdir": lambda: os.path.exists(path),
+                "remove": lambda: not _exists(path),
+                "rmdir": lambda: not _exists(path) or bool(os.listdir(path)),
+            }
+            if name is None or changes_nothing.get(kind, lambda: False)():
                 return real(path, *args, **kwargs)
             return self.do(Op(kind, name), lambda _: real(path, *args, **kwargs))
 
