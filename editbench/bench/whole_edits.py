@@ -66,7 +66,7 @@ class _Loaded(QwenImageEdit):
     def load(self, world: World) -> str:
         return world.claim_device()
 
-    def edit(self, pair: Pair, sources: Sequence[Image.Image], seed: int) -> Image.Image | Edited:
+    def edit(self, pair: Pair, sources: Sequence[Image.Image], seed: int) -> Edited:
         image = super().edit(pair, sources, seed)
         self.first_done_ns = self.first_done_ns or time.time_ns()
         return image
