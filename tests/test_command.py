@@ -1,6 +1,7 @@
 """How a command ends: its exit code, what the terminal shows, and what stays on the disk."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -154,5 +155,6 @@ def test_a_signal_in_the_first_second_stops_the_launch(dots, tmp_path):
         time.sleep(0.01)
     launch.terminate()
     launch.communicate(timeout=120)
-    assert launch.returncode == 143
+    # bash itself may still be the process; a shell reports its death by SIGTERM as 143 too
+    assert launch.returncode in (143, -signal.SIGTERM)
     assert not (tmp_path / "run").exists()
