@@ -1,6 +1,7 @@
 """The judge behind a server, against a real HTTP server on loopback that answers, stalls, breaks off and lies."""
 
 import base64
+import contextlib
 import io
 import json
 import socket
@@ -23,8 +24,8 @@ from editbench.config import Config
 from editbench.editors import Unchanged
 from editbench.errors import UsageError
 from editbench.judges import Message, Server
-from editbench.judges.server import _seconds
 from editbench.models.checkpoints import locate
+from editbench.models.remote import seconds
 from editbench.process.world import World
 from editbench.records import Score
 from editbench.run.durable import read_records
@@ -99,6 +100,17 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(b'{"id": "1", "choi')
             self.close_connection = True
             return
+        if step == "drip":  # never silent for the whole of the time limit, and never done
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", "5000")
+            self.end_headers()
+            self.close_connection = True
+            with contextlib.suppress(OSError):  # the judge hangs up
+                for _ in range(50):
+                    self.wfile.write(b" ")
+                    time.sleep(0.1)
+            return
         if step == "stall":
             time.sleep(1.5)
             self.close_connection = True
@@ -128,7 +140,7 @@ def endpoint():
 @pytest.fixture(autouse=True)
 def quick_and_without_a_key(monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    monkeypatch.setattr("editbench.judges.server._FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr("editbench.models.remote._FIRST_WAIT_S", 0.01)
 
 
 def judge_at(end: Endpoint, **settings: Any) -> Server:
@@ -237,10 +249,10 @@ def test_the_time_that_the_server_names_is_waited(endpoint):
 
 
 def test_a_named_time_may_be_a_date_and_has_a_cap(monkeypatch):
-    monkeypatch.setattr("editbench.judges.server._LONGEST_WAIT_S", 3.0)
+    monkeypatch.setattr("editbench.models.remote._LONGEST_WAIT_S", 3.0)
     soon = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
-    assert 88 <= _seconds(soon) <= 90
-    assert (_seconds("2.5"), _seconds("-4"), _seconds("nan"), _seconds("soon"), _seconds("")) == (
+    assert 88 <= seconds(soon) <= 90
+    assert (seconds("2.5"), seconds("-4"), seconds("nan"), seconds("soon"), seconds("")) == (
         2.5,
         0,
         None,
@@ -254,6 +266,23 @@ def test_attempts_come_to_an_end_as_that_pairs_failure(endpoint):
     reply = ask(endpoint, num_attempts=3)
     assert (reply.failure, len(endpoint.asked)) == ("error", 3)
     assert "503" in reply.detail
+
+
+@pytest.mark.parametrize(
+    ("step", "num_asked", "said"),
+    [
+        ("drip", 2, "imed out"),
+        (completion("7" * (5 * 2**20)), 1, "over 4,194,304 bytes"),
+        ((200, {"Content-Encoding": "gzip"}, ""), 1, "compressed"),
+        ((302, {"Location": "http://127.0.0.1:9/"}, ""), 1, "302"),
+    ],
+    ids=["drips", "is endless", "is a compressed bomb", "leads elsewhere"],
+)
+def test_an_answer_that_never_ends_or_leads_elsewhere_is_that_pairs_failure(endpoint, step, num_asked, said):
+    endpoint.steps = [step]
+    reply = ask(endpoint, num_attempts=2)
+    assert (reply.failure, len(endpoint.asked)) == ("error", num_asked)
+    assert said in reply.detail
 
 
 @pytest.mark.parametrize(

@@ -4,23 +4,19 @@ import base64
 import logging
 import math
 import os
-import random
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import partial
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 from editbench.errors import UsageError
 from editbench.images import encode_png
-from editbench.installation import install
 from editbench.judges.judge import Judge, Message, Reply, Way
 from editbench.judges.pictures import scaled
 from editbench.models.checkpoints import model_name
+from editbench.models.remote import Endpoint, check_server
 from editbench.process.faults import reason
 from editbench.process.world import World
 
@@ -30,9 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _PATCH = 16  # Qwen3-VL's; for others a harmless rounding of the pictures' sides
-_FIRST_WAIT_S = 1.0  # it doubles from there
-_LONGEST_WAIT_S = 60.0
-_STOP = (401, 403, 404)  # no other pair would fare better
+_MAX_BYTES = 4 * 2**20  # a long reply with the probabilities of its tokens has some hundred kilobytes
 _PROBE_S = 20.0
 _MOST_NAMED = 10
 _TOP = 20  # as many of the likeliest tokens as the interface tells
@@ -67,7 +61,7 @@ class Server(Judge):
     num_requests: int = 32
     """So many at once, in each process."""
     timeout_s: float = 120.0
-    """The longest silence of the server within a request, seconds."""
+    """The longest time that a request may take, answer and all, seconds."""
     num_attempts: int = 6
     """Of one request, the first with them."""
 
@@ -83,14 +77,7 @@ class Server(Judge):
 
     def check(self) -> None:
         """The client is there, and the settings hold no secret, for they are written down."""
-        if find_spec("openai") is None or find_spec("stamina") is None:
-            raise UsageError(f"the judge Server needs two packages more: {install('server')}")
-        url = urlsplit(self.base_url)
-        if url.scheme not in ("http", "https") or not url.hostname:
-            raise UsageError(f"base_url {self.base_url}: not an address; such as http://127.0.0.1:8000/v1")
-        if url.username or url.password or url.query:
-            more = f"base_url of {url.hostname} holds more than an address"
-            raise UsageError(f"{more}; a key goes into the environment, as {self.key_variable}")
+        check_server(self.base_url, self.key_variable)
         for name in ("max_new_tokens", "temperature", "num_requests", "timeout_s", "num_attempts"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be above 0")
@@ -105,16 +92,15 @@ class Server(Judge):
         Raises:
             UsageError: no server answers, or it refuses the key, the address or the model.
         """
-        from openai import OpenAI
-
-        self._key = os.environ.get(self.key_variable, "")
-        try:
-            # a server without a key takes any, but the client wants one
-            self._client = OpenAI(
-                api_key=self._key or "none", base_url=self.base_url, max_retries=0, timeout=self.timeout_s
-            )
-        except ImportError as error:  # httpx's, of a SOCKS proxy
-            raise UsageError(f"{error}: pip install 'httpx[socks]', or unset ALL_PROXY and HTTPS_PROXY") from error
+        self._endpoint = Endpoint(
+            base_url=self.base_url,
+            key_variable=self.key_variable,
+            model=self.model,
+            timeout_s=self.timeout_s,
+            num_requests=self.num_requests,
+            num_attempts=self.num_attempts,
+            max_bytes=_MAX_BYTES,
+        )
         self._pool = ThreadPoolExecutor(self.num_requests, "request")
         self._answers_as: str | None = None
         self._probe()
@@ -125,25 +111,26 @@ class Server(Judge):
         import stamina
         from openai import APIConnectionError, APIError, APIStatusError
 
-        client = self._client.with_options(timeout=min(self.timeout_s, _PROBE_S))
+        client = self._endpoint.client.with_options(timeout=min(self.timeout_s, _PROBE_S))
         names: list[str] = []
         try:
-            for attempt in stamina.retry_context(on=APIConnectionError, attempts=2, wait_initial=_FIRST_WAIT_S):
+            for attempt in stamina.retry_context(on=APIConnectionError, attempts=2, wait_initial=1.0):
                 with attempt:
                     names = [str(model.id) for model in client.models.list().data or ()]
         except APIConnectionError as error:
-            raise UsageError(
-                f"no server answers at {self.base_url}: {self._hidden(reason(error))}{_proxies(self.base_url)}"
-            ) from None
+            said = self._endpoint.without_key(reason(error))
+            raise UsageError(f"no server answers at {self.base_url}: {said}{_proxies(self.base_url)}") from None
         except APIStatusError as error:
             if error.status_code in (401, 403):
-                raise UsageError(self._refused(error.status_code)) from None
+                raise UsageError(self._endpoint.why_stop(error)) from None
             if error.status_code == 404 and not urlsplit(self.base_url).path.rstrip("/"):
                 said = f"{self.base_url}/models is not there (404)"
                 raise UsageError(f"{said}; most servers' interface begins at {self.base_url.rstrip('/')}/v1") from None
             log.info("%s lists no models (%d).", self.base_url, error.status_code)
         except (APIError, ValueError, TypeError, AttributeError) as error:  # a list of another form
-            log.info("%s lists no models that can be read: %s", self.base_url, self._hidden(reason(error)))
+            log.info(
+                "%s lists no models that can be read: %s", self.base_url, self._endpoint.without_key(reason(error))
+            )
         if not names or self.model in names:
             return
         create: Any = client.with_options(timeout=self.timeout_s).chat.completions.create
@@ -153,10 +140,10 @@ class Server(Judge):
             if error.status_code in (400, 404):
                 some = ", ".join(names[:_MOST_NAMED]) + (", …" if len(names) > _MOST_NAMED else "")
                 raise UsageError(f"{self.base_url} has no model {self.model}; it has {some}") from None
-            if error.status_code in _STOP:
-                raise UsageError(self._refused(error.status_code)) from None
+            if why := self._endpoint.why_stop(error):
+                raise UsageError(why) from None
         except APIError as error:
-            log.warning("%s does not list %s: %s", self.base_url, self.model, self._hidden(reason(error)))
+            log.warning("%s does not list %s: %s", self.base_url, self.model, self._endpoint.without_key(reason(error)))
 
     def num_at_once(self) -> int | None:
         """Twice what is under way at once, so that a slow reply does not leave the server idle."""
@@ -215,37 +202,21 @@ class Server(Judge):
         Raises:
             UsageError: the server refuses the key, or does not know the address or the model.
         """
-        import stamina
-        from openai import APIError, APIStatusError
+        from openai import APIError
 
         assert isinstance(message, _Sent)  # by `prepare`
-        create: Any = self._client.chat.completions.create
-        waits = {"wait_initial": _FIRST_WAIT_S, "wait_max": _LONGEST_WAIT_S, "wait_jitter": _FIRST_WAIT_S}
-        tries = stamina.retry_context(on=_wait, attempts=self.num_attempts, timeout=None, **waits)
+        create: Any = self._endpoint.client.chat.completions.create
+
+        def request() -> Reply:
+            return read(create(model=self.model, messages=message.body, **wanted))
+
         try:
-            for attempt in tries:
-                with attempt:
-                    return self._notice(read(create(model=self.model, messages=message.body, **wanted)))
-        except APIStatusError as error:
-            if error.status_code in _STOP:
-                raise UsageError(self._refused(error.status_code)) from None  # the server's words may hold the key
-            return self._failed(error)
+            return self._notice(self._endpoint.ask(request))
         except (APIError, ValueError) as error:  # ValueError: a body that is no JSON, or no answer
             return self._failed(error)
-        raise AssertionError("an attempt returns or raises")
-
-    def _refused(self, status: int) -> str:
-        if status == 404:
-            return f"{self.base_url} has no model {self.model} (404); see the names: curl {self.base_url}/models"
-        state = "is set, and refused" if self._key else "is not set"
-        return f"{self.base_url} wants another key ({status}): {self.key_variable} {state}"
 
     def _failed(self, error: Exception) -> Reply:
-        return Reply(text="", failure="error", detail=self._hidden(reason(error)))
-
-    def _hidden(self, said: str) -> str:
-        """The words without the key."""
-        return said.replace(self._key, "…") if self._key else said
+        return Reply(text="", failure="error", detail=self._endpoint.without_key(reason(error)))
 
     def _notice(self, reply: Reply) -> Reply:
         """Say once when another model answers than was asked for."""
@@ -270,31 +241,6 @@ def _proxies(base_url: str) -> str:
     found = [name for one in names for name in (one, one.upper()) if os.environ.get(name)]
     exempt = f"{os.environ.get('no_proxy', '')},{os.environ.get('NO_PROXY', '')}"
     return f"; {', '.join(found)} is set: export NO_PROXY={host}" if found and host not in exempt else ""
-
-
-def _wait(error: Exception) -> bool | float:
-    """Whether to send again, or after how many seconds."""
-    from openai import APIConnectionError, APIStatusError
-
-    if isinstance(error, APIConnectionError):
-        return True
-    if not isinstance(error, APIStatusError) or not (error.status_code in (408, 429) or error.status_code >= 500):
-        return False
-    named = _seconds(error.response.headers.get("retry-after", ""))
-    # many requests were told the same: not all may come back at the same moment
-    return True if named is None else min(named, _LONGEST_WAIT_S) + random.random()
-
-
-def _seconds(retry_after: str) -> float | None:
-    """A Retry-After header, seconds or a date, as seconds from now; None: none that can be read."""
-    try:
-        seconds = float(retry_after)
-    except ValueError:
-        try:
-            seconds = (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds()
-        except (ValueError, TypeError):
-            return None
-    return max(seconds, 0.0) if math.isfinite(seconds) else None
 
 
 def _choice(completion: Any) -> Any:

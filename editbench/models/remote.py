@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from editbench.errors import UsageError
+from editbench.installation import install
 
 if TYPE_CHECKING:
     from openai import APIStatusError
@@ -30,7 +31,7 @@ def check_server(base_url: str, key_variable: str) -> None:
         UsageError: it says which.
     """
     if find_spec("openai") is None or find_spec("stamina") is None:
-        raise UsageError("a model behind a server needs two packages more: pip install -e '.[server]'")
+        raise UsageError(f"a model behind a server needs two packages more: {install('server')}")
     url = urlsplit(base_url)
     if url.scheme not in ("http", "https") or not url.hostname:
         raise UsageError(f"base_url {base_url}: not an address; such as http://127.0.0.1:8000/v1")
@@ -63,6 +64,9 @@ class Endpoint:
             num_requests: most connections at once.
             num_attempts: of one request, the first included.
             max_bytes: largest answer that is read.
+
+        Raises:
+            UsageError: a SOCKS proxy is set, and the package that it needs is missing.
         """
         from openai import DefaultHttpxClient, OpenAI
 
@@ -74,11 +78,14 @@ class Endpoint:
         self._base_url, self._key_variable, self._model = base_url, key_variable, model
         self._num_attempts = num_attempts
         self._key = os.environ.get(key_variable, "")
-        http: Any = DefaultHttpxClient(
-            timeout=timeout_s,
-            follow_redirects=False,  # the key goes to the host that the user named
-            event_hooks={"response": [limit]},
-        )
+        try:
+            http: Any = DefaultHttpxClient(
+                timeout=timeout_s,
+                follow_redirects=False,  # the key goes to the host that the user named
+                event_hooks={"response": [limit]},
+            )
+        except ImportError as error:  # httpx's, of a SOCKS proxy
+            raise UsageError(f"{error}: pip install 'httpx[socks]', or unset ALL_PROXY and HTTPS_PROXY") from error
         self.client = OpenAI(
             api_key=self._key or "none",
             base_url=base_url,
@@ -105,7 +112,7 @@ class Endpoint:
                 with attempt:
                     return request()
         except APIStatusError as error:
-            if why := self._stops(error):
+            if why := self.why_stop(error):
                 raise UsageError(why) from None  # the server's words may hold the key
             raise
         raise AssertionError("an attempt returns or raises")
@@ -114,7 +121,8 @@ class Endpoint:
         """The text without this server's key, which a server may repeat."""
         return text.replace(self._key, "…") if self._key else text
 
-    def _stops(self, error: "APIStatusError") -> str | None:
+    def why_stop(self, error: "APIStatusError") -> str | None:
+        """Why no other request would fare better either; None where one may."""
         if error.code in _NO_MONEY:
             return f"{self._base_url}: the account's quota is used up ({error.code}); nothing more can be asked"
         if error.status_code not in _STOP:

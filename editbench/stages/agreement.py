@@ -1,10 +1,10 @@
-"""How far a judge agrees with people: python -m editbench.stages.agreement --run_dir runs/qwen --human people.csv
+"""How far a judge agrees with people: editbench agreement --run_dir runs/qwen --human people.csv
 
-    python -m editbench.stages.agreement --run_dir runs/qwen --human scores.csv           # pair_id, value
-    python -m editbench.stages.agreement --run_dir runs/a runs/b --human scores.csv       # pair_id, run, value
-    python -m editbench.stages.agreement --run_dir runs/a runs/b --human wins.jsonl       # pair_id, winner
-    python -m editbench.stages.agreement --run_dir runs/a runs/b runs/c --human wins.csv  # pair_id, winner, loser
-    python -m editbench.stages.agreement --run_dir runs/a runs/b runs/c --human order.csv # pair_id, ranking: a > b = c
+    editbench agreement --run_dir runs/qwen --human scores.csv           # pair_id, value
+    editbench agreement --run_dir runs/a runs/b --human scores.csv       # pair_id, run, value
+    editbench agreement --run_dir runs/a runs/b --human wins.jsonl       # pair_id, winner
+    editbench agreement --run_dir runs/a runs/b runs/c --human wins.csv  # pair_id, winner, loser
+    editbench agreement --run_dir runs/a runs/b runs/c --human order.csv # pair_id, ranking: a > b = c
 
 A run is called by its directory's name, or by its path where two have the same name. Where several people rated
 (`rater`), the table also says how far one person agrees with the others, and the judge with the same others: no judge
@@ -220,7 +220,7 @@ def _cells(found: Estimate) -> tuple[str, str]:
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m editbench.stages.agreement",
+        prog="editbench agreement",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
