@@ -53,10 +53,14 @@ class Lease:
         self._made = [one for one in (folder, *folder.parents) if not one.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         mine = json.dumps(asdict(Holder.me())).encode()
-        while not (self._make(mine) or self._take_over(mine)):
-            pass
+        _HELD_HERE.add(mine)  # before the file is there: another thread may read it at once
+        try:
+            while not (self._make(mine) or self._take_over(mine)):
+                pass
+        except BaseException:
+            _HELD_HERE.discard(mine)
+            raise
         self._mine = mine
-        _HELD_HERE.add(mine)
         self._beating.start()
 
     def __enter__(self) -> Self:
