@@ -84,8 +84,8 @@ class Endpoint:
                 follow_redirects=False,  # the key goes to the host that the user named
                 event_hooks={"response": [limit]},
             )
-        except ImportError as error:  # httpx's, of a SOCKS proxy
-            raise UsageError(f"{error}: pip install 'httpx[socks]', or unset ALL_PROXY and HTTPS_PROXY") from error
+        except ImportError as error:  # a SOCKS proxy is set and its package is missing
+            raise UsageError(f"{error} (pip install socksio, or unset ALL_PROXY and HTTPS_PROXY)") from error
         self.client = OpenAI(
             api_key=self._key or "none",
             base_url=base_url,
