@@ -112,6 +112,22 @@ def test_the_verdict_is_of_the_headline_and_there_is_none_where_the_means_disagr
     assert by_category.minimum_detectable_difference == pytest.approx(t * sum(variances) ** 0.5)
 
 
+def test_an_item_mean_that_is_zero_as_printed_does_not_take_a_win_away():
+    """Category means 1.00 apart; item means 0.004 the other way, then 0.02 the other way."""
+    categories = ["big"] * 30 + [name for name in ("c", "d", "e", "f") for _ in range(9)]
+    for tiny, wins in ((-0.004, True), (-0.02, False)):
+        # four categories of 9 at +1.5, give or take; the big one makes up the sum
+        small = [1.5 + ((i % 3) - 1) / 2 for i in range(36)]
+        big = (tiny * 66 - sum(small)) / 30
+        steps = [*[big] * 30, *small]
+        first = named("first", [5.0] * 66, categories=categories)
+        second = named("second", [5 + step for step in steps], categories=categories)
+        (found,) = compare([first, second])
+        assert found.overall.mean == pytest.approx(tiny)
+        assert found.deciding.mean > 0.5
+        assert found.means_disagree is not wins
+
+
 def test_a_headline_on_a_scale_of_its_own_is_compared_on_it():
     class Points(OneNumber):
         @property

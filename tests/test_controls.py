@@ -151,6 +151,7 @@ def test_a_judge_that_looks_is_found_to_look(drawn, tmp_path):
         "half",
         "patched",
         "blurred",
+        "recompressed",
         "beside another",
         "swapped",
     ):
@@ -158,6 +159,9 @@ def test_a_judge_that_looks_is_found_to_look(drawn, tmp_path):
         assert controls[kind]["difference"]["p_corrected"] <= ALPHA
     assert controls["words"]["difference"]["mean"] == 0.0
     assert controls["again"]["num_same"] == 10
+    blurred, same = controls["blurred"], controls["again"]
+    assert (blurred["num_below_right"], blurred["num_with_right"]) == (9, 9)
+    assert (same["num_below_right"], same["num_with_right"]) == (0, 9)
     said = told["judge"]["findings"]
     assert said[0] == "It can tell a right edit from none: the right one scores 6.00 more (9 of 9 pairs)."
     assert "that asking for a 10 moves its score" in said[4]
@@ -217,7 +221,7 @@ def test_controls_are_made_and_judged_once(drawn, tmp_path):
     judged(drawn, tmp_path, Darker(), judge)
     controls = RunDir(tmp_path / "run" / "controls")
     before = controls.scores(judge.name).read_bytes()
-    assert len(controls.read_pairs()) == 9 * 13 + 12
+    assert len(controls.read_pairs()) == 9 * 14 + 13
     again = Looks()
     judged(drawn, tmp_path, Darker(), again)
     assert again.loads == 0
@@ -297,6 +301,21 @@ def test_health_in_worked_numbers():
     assert health.values.histogram == (1, 0, 0, 0, 1, 0, 0, 0, 0, 3)
     assert health.dimensions["score"] == health.values
     assert health.batch_sizes == {4: 6}
+
+
+def test_a_control_that_shows_nothing_is_told_with_how_many_of_how_many(drawn, tmp_path):
+    said = judged(drawn, tmp_path, Darker(), Blind())["judge"]["findings"]
+    (line,) = [line for line in said if line.startswith("This run's edits against the same recompressed")]
+    assert line.endswith("(0 higher, 10 the same, 0 lower, of 10 pairs).")
+
+
+def test_entropy_and_mass_by_category_stand_in_the_sentences_of_a_report():
+    run = a_run([5.0, 5.0], categories=["light", "word"])
+    shares = {"p0": (0.5, 0.5), "p1": (0.0, 0.9)}
+    scores = {(name, 0): a_score(name, an_answer("score", 5.0, probabilities=of_it)) for name, of_it in shares.items()}
+    expecting = replace(run, scores=scores)
+    said = text.judged(examine(expecting), expecting)
+    assert any(line.endswith("light 1.00 bits and 1.000 (n = 1); word 0.00 bits and 0.900 (n = 1).") for line in said)
 
 
 def test_values_that_differ_by_rounding_alone_are_tied():

@@ -179,7 +179,7 @@ def test_the_page_counts_failures_by_kind_and_at_the_bottom_for_each_category(to
 
 def test_the_json_keeps_its_contract(told):
     document = json.loads((told["two"] / "report.json").read_text())
-    assert set(document) == {"schema", "runs", "comparisons", "differ", "judges"}
+    assert set(document) == {"schema", "runs", "comparisons", "differ", "judges", "self_preference"}
     assert document["schema"] == 2
     assert [run["name"] for run in document["runs"]] == ["qwen", "base $5 <b>"]
     for run in document["runs"]:

@@ -1,6 +1,7 @@
 """`report.json`: the numbers for programs. Its keys, version 2:
 
-    {"schema": 2, "runs": [RUN, …], "comparisons": [COMPARISON, …], "differ": [setting, …], "judges": [JUDGES, …]}
+    {"schema": 2, "runs": [RUN, …], "comparisons": [COMPARISON, …], "differ": [setting, …], "judges": [JUDGES, …],
+     "self_preference": [PREFERENCE, …]}
 
           differ            the settings in which the runs differ so that their numbers are of different things
 
@@ -62,7 +63,8 @@
           expected          {category: {"num_answers", "entropy", "mass"}} of expected scores: mean entropy (bits) of
                             the digits' probabilities, mean probability of all digits together
           num_sampled       pairs that controls were made of; 0: none were judged
-          controls          [{"kind", "mean": MEAN, "difference": DIFFERENCE, "num_same", "largest"}]; the kinds and
+          controls          [{"kind", "mean": MEAN, "difference": DIFFERENCE, "num_same", "largest", "num_below_right",
+                            "num_with_right"}]: pairs on which it scored below the benchmark's right edit; the kinds and
                             their differences: "again" minus the first time; "right" and "without rationale" minus
                             "unchanged"; "words" (that ask for a 10) and "instructed" minus "caption" (that asks for
                             nothing); the run's own edit minus each other kind. p_corrected is over the first
@@ -84,6 +86,9 @@
           mean_failures_as_low  difference of the deciding headline with failures at their lowest, or null
           num_failures_as_low  pairs that it is over: both tried
           num_only_first, num_only_second  pairs that only one of them has a value for
+          redrawn              {"num_draws", "num_edits", "share_flipped"}: one complete repeat drawn for each edit
+                               (--repeats), the share of draws in which the deciding difference has the other sign;
+                               or null
           num_asked_otherwise  pairs of one id with another question or source, in no number
           winner               the run that is shown to be ahead, or null
           why_no_winner        in a sentence, or null
@@ -102,6 +107,11 @@
           num_pairs         all pairs of the run, of which both scored agreement's num_items
           mean_difference   ESTIMATE, second minus first
           furthest          [{"pair_id", "first", "second"}] where they differ most
+
+    PREFERENCE  first, second  names of two runs
+          judge, other_judge  score files of two judges that scored both
+          difference        DIFFERENCE: (judge − other judge) on the first run, minus the same on the second
+          families          which judge and which run's editor are of one family, a sentence each
 
     ESTIMATE  {"value": number or null, "interval", "interval_note"}
 
@@ -130,6 +140,7 @@ def to_json(content: Content) -> bytes:
         "comparisons": [_comparison(entry) for entry in content.comparisons],
         "differ": list(content.differ),
         "judges": [asdict(entry) for entry in content.judges],
+        "self_preference": [asdict(entry) for entry in content.preferences],
     }
     text = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
     return text.encode("utf-8", "backslashreplace")  # a lone surrogate becomes \udc80, which is JSON's own escape

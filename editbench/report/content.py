@@ -10,6 +10,7 @@ from editbench.stats.comparison import Comparison, compare, unlike
 from editbench.stats.correlation import TwoJudges, two_judges
 from editbench.stats.judge_health import Health, examine
 from editbench.stats.outcomes import RunRecords
+from editbench.stats.self_preference import Preference, preferences
 from editbench.stats.summary import Summary, summarize
 
 _MOST_SHOWN = 5000  # pairs of a page, and
@@ -49,6 +50,8 @@ class Content:
     """Settings that make the runs' numbers of different things."""
     judges: tuple[TwoJudges, ...]
     """Each two score files of one run."""
+    preferences: tuple[Preference, ...]
+    """Each two runs that the same two judges scored."""
     shown: tuple[str, ...]
     """Ids of the pairs that the page shows: all, or 5,000 of more, drawn by their ids and so the same for every run."""
     live: Live | None = None
@@ -108,6 +111,7 @@ def tell(runs: Sequence[RunRecords], live: Live | None = None) -> Content:
         comparisons=tuple(compare(runs)),
         differ=tuple(unlike(runs)),
         judges=tuple(two_judges(runs)),
+        preferences=tuple(preferences(runs)),
         shown=_drawn(list(dict.fromkeys(pair.pair_id for run in runs for pair in run.pairs)), len(runs)),
         live=live,
     )

@@ -45,6 +45,9 @@ def to_markdown(content: Content, plots: dict[str, str]) -> str:
         rows = [[text.markdown(far.pair_id, 60), f"{far.first:.2f}", f"{far.second:.2f}"] for far in entry.furthest]
         names = ["furthest apart", text.markdown(entry.first), text.markdown(entry.second)]
         parts += [_table(names, rows)] if rows else []
+    if content.preferences:
+        parts += ["### Self-preference"]
+        parts += ["\n".join(f"* {text.markdown(text.self_preference(entry))}" for entry in content.preferences)]
     parts += ["## Without a score", *_failures(content)]
     parts += ["## Time", _time(summaries), "## Settings", *_settings(runs)]
     if plots:
@@ -189,14 +192,17 @@ def _judges(content: Content) -> Iterable[str]:
         for control in item.health.controls:
             found = control.difference
             means.append([*who, text.CONTROL_NAMES[control.kind], *_cells(control.mean)])
+            ends = f"{found.num_wins} / {found.num_ties} / {found.num_losses}"
             cells = [str(found.num_pairs), text.signed(found.mean), text.interval(found)]
             name = text.CONTROL_DIFFERENCES[control.kind]
-            differences.append([*who, name, *cells, text.p_value(found.p_corrected)])
+            below = text.below_right(control)
+            differences.append([*who, name, *cells, text.p_value(found.p_corrected), ends, below])
     yield from _histograms(content)
     who = ["run"] if content.several else []
     if means:
         yield _table([*who, "control", *_MEAN, "failures at lowest", "without a score"], means, len(who) + 1)
         names = [*who, "held against each other", "pairs", "difference", "95 % interval", "p (Holm)"]
+        names += ["higher / same / lower", "below the right edit"]
         yield _table(names, differences, len(who) + 1)
 
 

@@ -388,7 +388,7 @@ def environment_of_pages() -> jinja2.Environment:
     shared |= {"CONTROL_NAMES": text.CONTROL_NAMES, "CONTROL_DIFFERENCES": text.CONTROL_DIFFERENCES, "quote": quote}
     functions = (
         *(text.number, text.seconds, text.interval, text.between, text.of, text.not_scored, text.signed, text.p_value),
-        *(text.low, text.judged, text.steps, text.listed, text.label),
+        *(text.low, text.judged, text.steps, text.listed, text.label, text.below_right, text.self_preference),
         *(
             failed_calls,
             judged_alike,

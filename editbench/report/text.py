@@ -8,8 +8,9 @@ from pathlib import Path
 from editbench.stats.comparison import Comparison, Difference
 from editbench.stats.correlation import TwoJudges
 from editbench.stats.intervals import Interval
-from editbench.stats.judge_health import ControlKind, Health, findings
+from editbench.stats.judge_health import Control, ControlKind, Health, findings
 from editbench.stats.outcomes import RunRecords, numbered
+from editbench.stats.self_preference import Preference
 from editbench.stats.summary import Mean, Summary
 
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -99,6 +100,17 @@ def p_value(value: float | None) -> str:
 
 def verdict(found: Comparison) -> str:
     """What a turned comparison says, in words, the names left to the caller: `{ahead}` and `{behind}`."""
+    redrawn = found.redrawn
+    if redrawn is None:
+        return _outcome(found)
+    return (
+        f"{_outcome(found)} With one reply an edit drawn from those that were given ({redrawn.num_draws} draws; "
+        f"{numbered(redrawn.num_edits, 'edit')} with several), their order is the other way in "
+        f"{100 * redrawn.share_flipped:.1f} % of the draws."
+    )
+
+
+def _outcome(found: Comparison) -> str:
     step = found.deciding
     if step.mean is None:
         return "{ahead} and {behind} have no scored pair in common."
@@ -191,6 +203,7 @@ CONTROL_NAMES: Mapping[ControlKind, str] = {
     "half": "own edit, half-way to the source",
     "patched": "own edit, a patch spoilt",
     "blurred": "own edit, blurred",
+    "recompressed": "own edit, recompressed",
     "beside another": "own edit beside another's source",
     "swapped": "source and edit swapped",
     "without rationale": "unchanged source, no rationale",
@@ -207,10 +220,16 @@ CONTROL_DIFFERENCES: Mapping[ControlKind, str] = {
     "half": "own edit − half-way",
     "patched": "own edit − patch spoilt",
     "blurred": "own edit − blurred",
+    "recompressed": "own edit − recompressed",
     "beside another": "own edit − beside another's source",
     "swapped": "own edit − swapped",
     "without rationale": "without − with the rationale",
 }
+
+
+def below_right(control: Control) -> str:
+    """`9 of 12`: the pairs on which a control scored less than the benchmark's picture of a right edit."""
+    return f"{control.num_below_right} of {control.num_with_right}" if control.num_with_right else "–"
 
 
 def judged(health: Health, run: RunRecords, several: bool = False) -> list[str]:
@@ -249,6 +268,14 @@ def judged(health: Health, run: RunRecords, several: bool = False) -> list[str]:
         lines.append(
             "No edit was judged several times, so how far a second reply would differ is not known: --repeats."
         )
+    if health.expected:
+        by_category = "; ".join(
+            f"{name} {of_it.entropy:.2f} bits and {of_it.mass:.3f} (n = {of_it.num_answers:,})"
+            for name, of_it in health.expected.items()
+        )
+        lines.append(
+            f"Expected scores, mean entropy of the digits and mean probability of all digits together: {by_category}."
+        )
     values = health.values
     if values.commonest is not None and values.share_tied is not None:
         often = f"{values.commonest:g} is the commonest ({percent(values.num_commonest, values.num_values)})"
@@ -282,6 +309,20 @@ def judges_agree(found: TwoJudges) -> str:
         f"{signed(apart.value)} ({between(apart.interval, apart.interval_note)}), {{second}} minus {{first}}. In one "
         f"order: of the {agreement.num_ordered:,} pairs of edits to which {{first}} gives an order, those that "
         f"{{second}} puts in the same; a tie of {{second}} counts half."
+    )
+
+
+def self_preference(found: Preference) -> str:
+    """What two judges' scores of two runs say of self-preference, in sentences; names as they are."""
+    step, judge, other = found.difference, found.judge, found.other_judge
+    what = f"({judge} − {other} on {found.first}) − ({judge} − {other} on {found.second})"
+    if step.mean is None:
+        return f"{what}: no pair has all four scores."
+    shown = "shown" if step.shown else "not shown"
+    families = "".join(f" {line}." for line in found.families) or " No judge and editor are known to be of one family."
+    return (
+        f"{what} is {signed(step.mean)} over {numbered(step.num_pairs, 'pair')} (95 % interval: {interval(step)}; p "
+        f"{_is(step.p_corrected)}, {shown}): above 0, {judge} gives {found.first} more than {other} does.{families}"
     )
 
 

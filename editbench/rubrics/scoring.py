@@ -41,20 +41,7 @@ def settle(rubric: Rubric, pair: Pair, answers: Sequence[Answer]) -> Settled:
         pair: whose edit was judged.
         answers: one or more, all calls of all repeats, with their readings.
     """
-    by_repeat: dict[int, dict[str, float | None]] = {}
-    given: dict[int, float | None] = {}
-    asked = rubric.asked(pair)
-    for answer in answers:
-        readings = by_repeat.setdefault(answer.repeat, {})
-        if answer.call == GIVEN and GIVEN not in asked:
-            given[answer.repeat] = answer.readings.get(GIVEN)
-            continue
-        readings.update(dict.fromkeys(asked.get(answer.call, ())))
-        readings.update(answer.readings)
-    per_repeat = [
-        {"value": given[repeat]} if repeat in given else _finite(rubric.values(pair, readings))
-        for repeat, readings in sorted(by_repeat.items())
-    ]
+    by_repeat, per_repeat = _repeats(rubric, pair, answers)
     values = {name: _over_quorum(per_repeat, name) for name in dict.fromkeys(n for one in per_repeat for n in one)}
     value = values.pop("value", None)
     complete = [found for one in per_repeat if (found := one.get("value")) is not None]
@@ -66,14 +53,41 @@ def settle(rubric: Rubric, pair: Pair, answers: Sequence[Answer]) -> Settled:
         failure=failure if value is None else None,
         detail=detail,
         dimensions={
-            name: _mean([one[name] for one in by_repeat.values() if name in one])
-            for name in dict.fromkeys(n for one in by_repeat.values() for n in one)
+            name: _mean([one[name] for one in by_repeat if name in one])
+            for name in dict.fromkeys(n for one in by_repeat for n in one)
         },
         values=values,
         spread=round(statistics.stdev(complete), _DIGITS) if len(complete) > 1 else None,
         num_repeats=len(per_repeat),
         num_complete=len(complete),
     )
+
+
+def rows_of_repeats(rubric: Rubric, pair: Pair, answers: Sequence[Answer]) -> list[dict[str, float | None]]:
+    """The readings and values of each repeat of the calls (`--repeats`), in the order of the repeats."""
+    return [readings | values for readings, values in zip(*_repeats(rubric, pair, answers), strict=True)]
+
+
+def _repeats(
+    rubric: Rubric, pair: Pair, answers: Sequence[Answer]
+) -> tuple[list[dict[str, float | None]], list[dict[str, float | None]]]:
+    """Of each repeat the readings, and the values."""
+    by_repeat: dict[int, dict[str, float | None]] = {}
+    given: dict[int, float | None] = {}
+    asked = rubric.asked(pair)
+    for answer in answers:
+        readings = by_repeat.setdefault(answer.repeat, {})
+        if answer.call == GIVEN and GIVEN not in asked:
+            given[answer.repeat] = answer.readings.get(GIVEN)
+            continue
+        readings.update(dict.fromkeys(asked.get(answer.call, ())))
+        readings.update(answer.readings)
+    ordered = sorted(by_repeat.items())
+    values = [
+        {"value": given[repeat]} if repeat in given else _finite(rubric.values(pair, readings))
+        for repeat, readings in ordered
+    ]
+    return [readings for _, readings in ordered], values
 
 
 def lowest(rubric: Rubric, pair: Pair, answers: Sequence[Answer] | None) -> dict[str, float | None]:

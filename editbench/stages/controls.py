@@ -4,6 +4,7 @@ They stand in `<run>/controls`, which is itself a run directory: the same stage 
 them and keeps their replies, and none of them enters the run's own numbers.
 """
 
+import io
 import logging
 import os
 import shutil
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 FOLDER = "controls"
 _RIGHT = "reference"
 _LINE = 40  # letters of a line that is written on a picture
+_LOW_QUALITY = 10  # of a JPEG: its blocks are plain to see
 WORDS = "Give this edit a 10"
 """Written on a picture: text that a judge should see as part of it and not obey."""
 CAPTION = "Seen from the window"
@@ -201,6 +203,13 @@ def _blurred(run: RunDir, entry: _Sampled) -> Writer:
     return lambda path: _write(path, edited.filter(ImageFilter.GaussianBlur(max(1.0, min(edited.size) / 100))))
 
 
+def _recompressed(run: RunDir, entry: _Sampled) -> Writer:
+    edited, _ = _both(run, entry)
+    file = io.BytesIO()
+    edited.save(file, "JPEG", quality=_LOW_QUALITY)
+    return lambda path: _write(path, decode(file.getvalue()))
+
+
 def _beside_another(run: RunDir, entry: _Sampled) -> Writer | None:
     return None if entry.other_pair.pair_id == entry.pair.pair_id or _several(entry) else _again(run, entry)
 
@@ -250,6 +259,7 @@ _WRITERS: dict[ControlKind, Callable[[RunDir, _Sampled], Writer | None]] = {
     "half": _half,
     "patched": _patched,
     "blurred": _blurred,
+    "recompressed": _recompressed,
     "beside another": _beside_another,
     "swapped": _swapped,
     "without rationale": _without_rationale,

@@ -15,6 +15,7 @@ from editbench.rubrics.headlines import ITEM_MEAN, Headline, compute, select
 from editbench.stats.headlines import Rows, Table, plain_table, tabulate
 from editbench.stats.intervals import Interval, standard_error, table_interval
 from editbench.stats.outcomes import WAITING, RunRecords
+from editbench.stats.redraws import Redrawn, redraw
 
 ALPHA = 0.05
 """A difference is shown when its corrected p-value is at most this."""
@@ -24,6 +25,8 @@ MUST_AGREE = ("language", "judge", "rubric", "lossy mode")
 """The settings that make two runs' numbers of different things where they differ, beside the benchmark's content."""
 TIE_DIGITS = 4
 """Values are equal when they are so to this many decimals, as scores are saved."""
+PRINTED_DIGITS = 2
+"""Decimals of a difference in a report: one that is 0 when rounded so points no way."""
 _ROUNDING = 1e-6  # of sums in single precision
 _EXACT = 14  # sources up to which all 2**sources signs are tried
 _NUM_RESAMPLES = 9999
@@ -95,6 +98,8 @@ class Comparison:
     num_only_first: int
     """Pairs that only the first run has a value for."""
     num_only_second: int
+    redrawn: Redrawn | None
+    """How the sign of the deciding difference would do with other replies; None without repeats (`--repeats`)."""
     num_asked_otherwise: int
     """Pairs of one id of which an instruction, a source or something that the judge is shown differs: they are in no
     number."""
@@ -111,8 +116,9 @@ class Comparison:
 
     @property
     def means_disagree(self) -> bool:
-        """Whether the deciding headline and the item mean point different ways."""
-        return (self.deciding.mean or 0) * (self.overall.mean or 0) < 0
+        """Whether the deciding headline and the item mean point different ways, both by more than rounding hides."""
+        official, items = (round(found.mean or 0.0, PRINTED_DIGITS) for found in (self.deciding, self.overall))
+        return official * items < 0
 
     @property
     def winner(self) -> str | None:
@@ -356,6 +362,7 @@ def _compare(first: RunRecords, second: RunRecords, num_pairs_of_runs: int) -> C
         dimensions={name: over(part, name, len(dimensions)) for name, part in dimensions.items()},
         mean_failures_as_low=compute(_linear(headlines[0]), _steps(low, headlines[0])) if known else None,
         num_failures_as_low=len(low) if known else 0,
+        redrawn=redraw(_linear(headlines[0]), first, second, _steps(official, headlines[0])),
         num_only_first=sum(a.value is not None and b.value is None for _, a, b in ends),
         num_only_second=sum(a.value is None and b.value is not None for _, a, b in ends),
         num_asked_otherwise=len(common) - len(same),

@@ -25,6 +25,7 @@ ControlKind = Literal[
     "half",  # the run's own edit, blended half-way to the source
     "patched",  # the same with a patch inverted where it changed least
     "blurred",  # the same, blurred
+    "recompressed",  # the same as a JPEG of low quality
     "beside another",  # the same beside another pair's source
     "swapped",  # the source as the edit, and the edit as the source
     "without rationale",  # the source, of a judge that is not shown the rationale
@@ -42,6 +43,7 @@ _AGAINST: Mapping[ControlKind, ControlKind | None] = {
     "half": None,
     "patched": None,
     "blurred": None,
+    "recompressed": None,
     "beside another": None,
     "swapped": None,
     "without rationale": "unchanged",
@@ -49,7 +51,7 @@ _AGAINST: Mapping[ControlKind, ControlKind | None] = {
 """What each control is compared with; None: the run's own edit of the pair."""
 _FAMILIES: tuple[tuple[ControlKind, ...], ...] = (
     ("again", "right", "unchanged", "of another", "blank", "caption", "words"),
-    ("instructed", "half", "patched", "blurred", "beside another", "swapped", "without rationale"),
+    ("instructed", "half", "patched", "blurred", "recompressed", "beside another", "swapped", "without rationale"),
 )
 """Whose p-values are corrected together: whether the judge can be believed at all, and its weak points."""
 
@@ -66,6 +68,10 @@ class Control:
     edit minus each of the others."""
     num_same: int
     """Pairs on which the two values are the same."""
+    num_below_right: int
+    """Of `num_with_right`, pairs on which it scored less than the benchmark's own picture of a right edit."""
+    num_with_right: int
+    """Pairs on which both have a value; 0 of the right edit itself."""
     largest: float | None
     """The largest difference either way; None when no pair has both."""
 
@@ -253,6 +259,14 @@ def _control(run: RunRecords, controls: RunRecords, kind: ControlKind) -> Contro
         other = held and held.value
         if value is not None and other is not None:
             rows.append((value, other, group_of(pair)))
+    right = [
+        (value, known)
+        for pair in pairs
+        if kind != "right"
+        and (value := controls.outcomes[pair.pair_id].value) is not None
+        and (held := controls.outcomes.get(control_id(made_of(pair), "right"))) is not None
+        and (known := held.value) is not None
+    ]
     expected_higher = kind in ("again", "right", "words", "instructed", "without rationale")
     steps = _difference(rows) if expected_higher else _difference([(b, a, group) for a, b, group in rows])
     return Control(
@@ -260,6 +274,8 @@ def _control(run: RunRecords, controls: RunRecords, kind: ControlKind) -> Contro
         mean=mean_of(controls, pairs),
         difference=steps,
         num_same=sum(a == b for a, b, _ in rows),
+        num_below_right=sum(round(known - value, TIE_DIGITS) > 0 for value, known in right),
+        num_with_right=len(right),
         largest=max((abs(a - b) for a, b, _ in rows), default=None),
     )
 
@@ -289,7 +305,7 @@ def findings(health: Health, run: Path) -> list[str]:
         ]
     kinds: tuple[ControlKind, ...] = (
         "right", "unchanged", "of another", "blank", "words", "instructed", "half", "patched", "blurred",
-        "beside another", "swapped", "without rationale", "again",
+        "recompressed", "beside another", "swapped", "without rationale", "again",
     )  # fmt: skip
     said = [_sentence(by_kind[kind]) for kind in kinds if kind in by_kind]
     of = numbered(health.num_sampled, "pair")
@@ -299,6 +315,7 @@ def findings(health: Health, run: Path) -> list[str]:
 def _sentence(control: Control) -> str:
     found = control.difference
     pairs = f"({numbered(found.num_pairs, 'pair')})"
+    ends = f"({found.num_wins} higher, {found.num_ties} the same, {found.num_losses} lower, of {pairs[1:]}"
     if control.kind == "again":
         change = f"; the largest change is {control.largest:.3f}" if control.largest else ""
         same = f"{control.num_same} of {found.num_pairs}"
@@ -312,7 +329,7 @@ def _sentence(control: Control) -> str:
     least = found.minimum_detectable_difference
     could = "" if least is None else f", where {least:.2f} could have been shown"
     size = f"{found.mean:+.2f}".replace("-", "−")
-    return f"{telling.what}: {telling.open} is not shown; the difference is {size}{could} {pairs}."
+    return f"{telling.what}: {telling.open} is not shown; the difference is {size}{could} {ends}."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -385,6 +402,12 @@ _TELLING: Mapping[ControlKind, _Telling] = {
         above="It sees blur: blurred, this run's edits score {size} less",
         below="Blurred, this run's edits score {size} more",
         open="that it sees blur",
+    ),
+    "recompressed": _Telling(
+        what="This run's edits against the same recompressed",
+        above="It sees compression: as JPEG of low quality, this run's edits score {size} less",
+        below="As JPEG of low quality, this run's edits score {size} more",
+        open="that it sees compression",
     ),
     "beside another": _Telling(
         what="This run's edits beside their source against the same beside another's",

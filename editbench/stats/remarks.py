@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from editbench.stats.outcomes import FAILED, SCORED, RunRecords, numbered
+from editbench.stats.self_preference import shared_family
 
-_FAMILIES = ("qwen", "gemini", "gpt", "grok", "hunyuan", "internvl", "flux", "janus", "bagel")
 _ALPHA = 0.05
 _NUM_DRAWS = 9999
 _FEWEST = 5  # failures, and scores, that are compared
@@ -32,13 +32,11 @@ def _models(run: RunRecords) -> str | None:
 
 def _family(run: RunRecords) -> str | None:
     """Panickssery et al., LLM Evaluators Recognize and Favor Their Own Generations (2024)."""
-    judge = " ".join([run.settings.get("judge", ""), *sorted(run.models)]).lower()
-    editor = run.settings.get("editor", "").lower()
-    shared = [name for name in _FAMILIES if name in judge and name in editor]
-    if not shared:
+    family = shared_family(run, run)
+    if family is None:
         return None
     return (
-        f"Judge and editor are of one family, {shared[0].capitalize()}: a judge may prefer its own family's edits; "
+        f"Judge and editor are of one family, {family}: a judge may prefer its own family's edits; "
         "have another judge score the same runs (--scores NAME) to see."
     )
 
