@@ -1,5 +1,7 @@
 """How a command ends: its exit code, what the terminal shows, and what stays on the disk."""
 
+import ctypes
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +11,7 @@ from dataclasses import dataclass
 
 import psutil
 import pytest
+from PIL import Image
 
 from editbench.editors import Editor
 from editbench.errors import UsageError
@@ -36,6 +39,10 @@ class Odd(Editor):
     def edit(self, pair, sources, seed):
         if self.how == "exit" and pair.pair_id == "dot05":
             sys.exit(0)
+        if self.how == "os._exit" and pair.pair_id == "dot05":
+            os._exit(0)
+        if self.how == "exit in C" and pair.pair_id == "dot05":
+            ctypes.CDLL(None)._exit(0)
         return sources[0]
 
 
@@ -49,6 +56,44 @@ def test_an_editor_that_leaves_the_process_ends_no_launch_with_success(dots, tmp
     finished = tmp_path / "run" / "manifest.jsonl"
     assert done.returncode == 3 or len(rows(finished)) == 12
     assert "sys.exit(0)" in done.stderr or "SystemExit" in finished.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_os_exit_with_0_in_the_middle_ends_a_stage_otherwise(dots, tmp_path, ranks):
+    run = tmp_path / "run"
+    done = start("edit.py", *odd(dots, run, "os._exit"), ranks=ranks, code=None)
+    assert done.returncode == (3 if ranks == 1 else 1)  # torchrun's own code
+    assert "called os._exit(0). The same command continues." in done.stderr
+    assert not (run / "manifest.jsonl").exists()
+
+
+@pytest.mark.parametrize("how", ["os._exit", "exit in C"])
+def test_a_launch_whose_editor_ends_the_process_is_incomplete(dots, tmp_path, monkeypatch, how):
+    monkeypatch.setenv("NUM_EDITORS", "1")
+    done = start("launch.sh", *odd(dots, tmp_path / "run", how), *FAILING[2:], code=3)
+    assert "before their work was done" in done.stderr or "called os._exit(0)" in done.stderr
+    assert "the same command continues" in done.stderr
+    assert not (tmp_path / "run" / "report.json").exists()
+
+
+def test_what_the_rubric_cannot_judge_is_refused_by_run_before_any_edit_and_by_edit_warned_of(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    row = {"id": "a", "source": "a.png", "instruction": "Turn it.", "category": "relight"}
+    (tmp_path / "own.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    argv = (*FAILING, "--benchmark", tmp_path / "own.jsonl", "--run_dir", tmp_path / "run")
+    for more in ((), ("--check",)):
+        done = start("launch.sh", *argv, *more, code=2)
+        assert "'relight'" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert not (tmp_path / "run").exists()
+    for more in (("--expected",), ("--repeats", "2")):  # the judge gives neither
+        assert (
+            more[0]
+            in start("launch.sh", *argv, "--rubric", "tests.test_score_stage.TwoQuestions", *more, code=2).stderr
+        )
+        assert not (tmp_path / "run").exists()
+    assert "cannot judge these pairs" in start("edit.py", *argv).stderr
+    assert len(rows(tmp_path / "run" / "manifest.jsonl")) == 1
 
 
 @pytest.mark.parametrize(("how", "words"), [("usage", "the planned mistake"), ("bug", "ZeroDivisionError")])
@@ -112,6 +157,16 @@ def test_variables_of_a_pod_are_not_taken_for_a_launchers(dots, tmp_path):
     argv = command("edit.py", *FAILING, "--benchmark", dots, "--run_dir", tmp_path / "run")
     subprocess.run(argv, env=environment() | pod, check=True, timeout=120)
     assert len(rows(tmp_path / "run" / "manifest.jsonl")) == 12
+
+
+def test_a_batch_script_of_several_tasks_that_starts_a_lone_process_names_the_ways(dots, tmp_path):
+    batch = {"SLURM_NTASKS": "2", "SLURM_PROCID": "0", "SLURM_JOB_ID": "7", "SLURM_NODEID": "0", "SLURM_LOCALID": "0"}
+    argv = command("edit.py", *FAILING, "--benchmark", dots, "--run_dir", tmp_path / "run")
+    done = subprocess.run(argv, env=environment() | batch, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "launch.sh" in done.stderr
+    assert "--launcher slurm" in done.stderr
+    assert not (tmp_path / "run").exists()
 
 
 TASKS = {"SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2", "SLURM_JOB_NODELIST": "localhost", "SLURM_NNODES": "1"}

@@ -13,6 +13,7 @@ from PIL import Image
 from editbench.cli.options import parse
 from editbench.config import Config
 from editbench.editors import Editor, Unchanged
+from editbench.errors import UsageError
 from editbench.judges import Judge, Reply
 from editbench.process.world import World
 from editbench.report import text
@@ -25,6 +26,7 @@ from editbench.stages.report import report
 from editbench.stages.score import score
 from editbench.stats.comparison import ALPHA
 from editbench.stats.judge_health import CONTROLS, control_id, examine, findings
+from tests.conftest import rows
 from tests.test_summary import a_run
 from tests.test_summary import answer as an_answer
 from tests.test_summary import score as a_score
@@ -226,6 +228,56 @@ def test_controls_are_made_and_judged_once(drawn, tmp_path):
     judged(drawn, tmp_path, Darker(), again)
     assert again.loads == 0
     assert controls.scores(judge.name).read_bytes() == before
+
+
+@dataclass(kw_only=True)
+class Counts(Looks):
+    """Notes the ids of what it is asked about."""
+
+    asked: list[str] = field(default_factory=list, init=False)
+
+    def replies(self, questions):
+        self.asked += [question.pair_id for question in questions]
+        return super().replies(questions)
+
+
+def test_fewer_controls_and_more_again_ask_nothing_twice(drawn, tmp_path):
+    judge = Counts()
+    config = Config(benchmark=drawn, run_dir=(tmp_path / "run",), editor=Darker(), judge=judge, rubric=BRIEF)
+    assert edit(config, World()) == 0
+    kept = RunDir(tmp_path / "run" / "controls")
+    first: dict[str, str] = {}
+    for number, of_pairs in ((6, 6), (3, 6), (10, 10), (6, 10), (10, 10)):
+        score(replace(config, controls=number), World())
+        scores = {row["pair_id"]: row["key"] for row in rows(kept.scores(judge.name))}
+        assert len({name.rpartition(" (")[0] for name in scores}) == of_pairs
+        first = scores | first
+        assert scores == first
+        assert not (kept.root / "make.lease").exists()
+    assert len(judge.asked) == len(set(judge.asked)) == 10 + len(first)
+
+
+def test_controls_of_a_part_of_the_run_stay_when_the_rest_is_edited(drawn, tmp_path):
+    judge = Counts()
+    config = Config(benchmark=drawn, run_dir=(tmp_path / "run",), editor=Darker(), judge=judge, rubric=BRIEF)
+    few = replace(config, limit=1, controls=4)
+    assert edit(few, World()) == 0
+    score(few, World())
+    before = {pair.pair_id for pair in RunDir(tmp_path / "run" / "controls").read_pairs()}
+    assert edit(config, World()) == 0
+    score(replace(config, controls=4), World())
+    assert {pair.pair_id for pair in RunDir(tmp_path / "run" / "controls").read_pairs()} == before
+    assert len(judge.asked) == len(set(judge.asked))
+
+
+def test_controls_are_made_by_one_launch_at_a_time(drawn, tmp_path):
+    config = Config(benchmark=drawn, run_dir=(tmp_path / "run",), editor=Darker(), judge=Looks(), rubric=BRIEF)
+    assert edit(config, World()) == 0
+    with RunDir(tmp_path / "run" / "controls").lease("make") as lease:
+        lease.take()
+        with pytest.raises(UsageError, match="is in use by"):
+            score(replace(config, controls=4), World())
+    assert score(replace(config, controls=4), World()) == 0
 
 
 def test_without_controls_it_is_said_that_nothing_is_known(drawn, tmp_path):

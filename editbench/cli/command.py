@@ -11,7 +11,7 @@ from editbench.cli.trust import remember
 from editbench.config import Config
 from editbench.errors import UsageError
 from editbench.process.encoding import use_utf8
-from editbench.process.parent import end_with_parent
+from editbench.process.parent import end_with_parent, whole_work
 from editbench.process.signals import Stopped, stop_on_signals
 from editbench.process.terminal import keep_standard_streams, say
 from editbench.process.world import RefusedByRank0, World
@@ -41,6 +41,7 @@ def run(
     start_process()
     world = World.from_torchrun() or World()  # until the configuration names the launcher
 
+    @whole_work()
     def work() -> int:
         nonlocal world
         config = parse(description, argv, from_run=from_run, prog=prog)

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from types import FrameType
 
@@ -11,7 +12,7 @@ from editbench.cli.command import INCOMPLETE, ended
 from editbench.errors import UsageError
 from editbench.installation import clone
 from editbench.process.encoding import use_utf8
-from editbench.process.parent import PARENT, end_with_parent
+from editbench.process.parent import FINISHED, PARENT, end_with_parent
 from editbench.process.signals import stopping
 from editbench.process.terminal import keep_standard_streams, say
 
@@ -71,7 +72,7 @@ class _Pipeline:
         editors, judges = _number("NUM_EDITORS"), _number("NUM_JUDGES")
         several = num_nodes(os.environ) > 1
         # without the questions that --check prints
-        check = self._start("-m", "editbench", "edit", *self._argv, "--check", output=subprocess.DEVNULL)
+        check = self._start("-m", "editbench", "run", *self._argv, "--check", output=subprocess.DEVNULL)
         counted = None if editors else self._start("-c", _COUNT_GPUS, output=subprocess.PIPE)
         if code := self._wait(check):
             return code
@@ -91,25 +92,39 @@ class _Pipeline:
         if several and _node(os.environ) != 0:
             return code
         # also of too many failures: the report says which
-        return self._wait(self._start("-m", "editbench", "report", *self._argv)) or code
+        return self._to_its_end("report", 1, "-m", "editbench", "report", *self._argv) or code
 
     def _stage(self, name: str, number: int, several: bool) -> int:
         if number == 1 and not several:
-            return self._wait(self._start("-m", "editbench", name, *self._argv))
+            return self._to_its_end(name, 1, "-m", "editbench", name, *self._argv)
         where = rendezvous(os.environ, name) if several else ["--standalone"]
-        return self._wait(
-            self._start(
-                *("-m", "editbench.cli.processes", *where, f"--nproc_per_node={number}"),
-                *("-m", "--", "editbench", name, *self._argv),
-            )
+        return self._to_its_end(
+            *(name, number),
+            *("-m", "editbench.cli.processes", *where, f"--nproc_per_node={number}"),
+            *("-m", "--", "editbench", name, *self._argv),
         )
 
-    def _start(self, *argv: str, output: int | None = None) -> "subprocess.Popen[str]":
+    def _to_its_end(self, name: str, number: int, *argv: str) -> int:
+        """The exit code of a stage; `INCOMPLETE` where one of its processes ended with 0 before its work did."""
+        with tempfile.TemporaryDirectory(prefix="editbench-") as folder:
+            code = self._wait(self._start(*argv, more={FINISHED: folder}))
+            num_finished = len(os.listdir(folder))
+        if code == 0 and num_finished < number:
+            say(
+                f"{number - num_finished} of {number} processes of the stage {name} ended with code 0 before their "
+                "work was done: a plug-in or a library ended them."
+            )
+            return INCOMPLETE
+        return code
+
+    def _start(
+        self, *argv: str, output: int | None = None, more: Mapping[str, str] | None = None
+    ) -> "subprocess.Popen[str]":
         if self._signal:
             raise _Stopped
         child = subprocess.Popen(
             [sys.executable, *argv],
-            env=_environment(),
+            env={**_environment(), **(more or {})},
             stdout=output,
             text=True,
             process_group=0,  # so that a Ctrl-C reaches it once: from here, not from the terminal as well

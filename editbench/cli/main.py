@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 
 from editbench import __version__
@@ -47,15 +48,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _START[first](rest)
 
 
-def edit(argv: Sequence[str]) -> int:
-    """Edit the pairs of a benchmark, this process its share."""
+def edit(argv: Sequence[str], *, is_judged: bool = False) -> int:
+    """Edit the pairs of a benchmark, this process its share.
+
+    Args:
+        argv: the arguments after `edit`.
+        is_judged: whether pairs that the configured judge and rubric cannot judge are refused.
+    """
     description = """Edit the pairs of a benchmark, each process its share on its own GPU.
 
     editbench edit --benchmark bench.json --run_dir runs/qwen
     torchrun --nproc_per_node=6 -m editbench edit --benchmark bench.json --run_dir runs/qwen
 
 Started again with the same arguments it continues where it stopped."""
-    return _stage("edit", description, argv, from_run=False)
+    return _stage("edit", description, argv, from_run=False, is_judged=is_judged)
 
 
 def score(argv: Sequence[str]) -> int:
@@ -79,21 +85,24 @@ def report(argv: Sequence[str]) -> int:
 
 
 def run(argv: Sequence[str]) -> int:
-    """All stages in one go; `--help`, `--print_config` and `--check` need only the first."""
+    """All stages in one go; `--help`, `--print_config` and `--check` need only the first.
+
+    The launcher begins with `--check`.
+    """
     if any(
         word in ("-h", "--help") or word.startswith(("--check", "--print_config")) or ".help" in word for word in argv
     ):
         os.environ.pop("SLURM_PROCID", None)  # as for the children of the launcher
-        return edit(argv)
+        return edit(argv, is_judged=True)
     from editbench.cli.launcher import run
 
     return run(argv)
 
 
-def _stage(name: str, description: str, argv: Sequence[str], *, from_run: bool) -> int:
+def _stage(name: str, description: str, argv: Sequence[str], *, from_run: bool, **more: bool) -> int:
     from editbench.cli.command import run
 
-    stage = getattr(import_module(f"editbench.stages.{name}"), name)
+    stage = partial(getattr(import_module(f"editbench.stages.{name}"), name), **more)
     return run(stage, description, from_run=from_run, argv=argv, prog=f"editbench {name}")
 
 

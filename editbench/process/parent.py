@@ -1,12 +1,20 @@
-"""A process that a launcher started ends with it, also where the launcher is killed without a word."""
+"""What a launcher and the processes that it starts know of each other's end."""
 
+import contextlib
 import ctypes
 import os
 import signal
 import sys
+from collections.abc import Generator
+from pathlib import Path
+
+from editbench.process.terminal import say
 
 PARENT = "EDITBENCH_PARENT"
 """The variable by which our launcher gives its process id to the processes that it starts."""
+FINISHED = "EDITBENCH_FINISHED"
+"""The variable by which our launcher names a folder: each process leaves a file there when its work is done."""
+_ENDED_EARLY = 3
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -21,3 +29,27 @@ def end_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if expected is not None and os.getppid() != int(expected):  # it ended before the kernel was asked
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def whole_work() -> Generator[None]:
+    """Within the context `os._exit(0)` ends this process with 3 and a line; a process forked from it may end so.
+
+    That call passes every exception handler, so that a plug-in could end a stage with 0 in the middle. An exit that
+    Python does not see is noticed by the launcher, in whose folder this process leaves a file after the context.
+    """
+    folder, pid, end = os.environ.pop(FINISHED, None), os.getpid(), os._exit
+
+    def refuse(code: int) -> None:
+        if code == 0 and os.getpid() == pid:
+            say("A plug-in or a library called os._exit(0). The same command continues.")
+            code = _ENDED_EARLY
+        end(code)
+
+    os._exit = refuse
+    try:
+        yield
+    finally:
+        os._exit = end
+    if folder is not None:
+        (Path(folder) / str(pid)).touch()

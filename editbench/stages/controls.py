@@ -41,7 +41,7 @@ class _Sampled:
     pair: Pair
     edit: Edit
     other: Edit
-    """Of the next sampled pair that has another source."""
+    """Of another sampled pair, which has another source."""
     other_pair: Pair
     """That pair."""
 
@@ -50,16 +50,23 @@ def make_controls(run: RunDir, num_pairs: int) -> RunDir:
     """Make the controls of `num_pairs` of the run's pairs; deterministic.
 
     The pairs are taken from each category in turn, by the hash of their ids, among those with an edited image: so all
-    runs of a benchmark share them, but for edits that failed.
+    runs of a benchmark share them, but for edits that failed. The pairs of controls that an earlier call made come
+    first, and all of them.
 
     Raises:
-        UsageError: the run has no edited image yet.
+        UsageError: the run has no edited image yet, or another launch makes its controls at this moment.
         OSError: the disk is full.
     """
     made = RunDir(run.root / FOLDER)
+    with made.lease("make") as lease:
+        lease.take()
+        return _make(run, made, num_pairs)
+
+
+def _make(run: RunDir, made: RunDir, num_pairs: int) -> RunDir:
     # those made before stay, so that fewer controls, or more, never throw a judged one away
-    num_before = len({made_of(pair) for pair in made.read_pairs()}) if made.pairs.exists() else 0
-    sampled = _sample(run, max(num_pairs, num_before))
+    before = list(dict.fromkeys(made_of(pair) for pair in made.read_pairs())) if made.pairs.exists() else []
+    sampled = _sample(run, num_pairs, before)
     if not sampled:
         raise UsageError(f"--controls: {run.root} has no edited image yet")
     pairs: list[Pair] = []
@@ -101,7 +108,7 @@ def make_controls(run: RunDir, num_pairs: int) -> RunDir:
     return made
 
 
-def _sample(run: RunDir, num_pairs: int) -> list[_Sampled]:
+def _sample(run: RunDir, num_pairs: int, before: list[str]) -> list[_Sampled]:
     every = run.read_pairs()
     edits = run.edits(every)
     first: dict[str, Edit] = {}
@@ -114,7 +121,10 @@ def _sample(run: RunDir, num_pairs: int) -> list[_Sampled]:
         queues[pair.category].append(pair)
     longest = max((len(queue) for queue in queues.values()), default=0)
     turns = [pair for turn in range(longest) for queue in queues.values() for pair in queue[turn : turn + 1]]
-    pairs = turns[:num_pairs]
+    by_id = {pair.pair_id: pair for pair in usable}
+    kept = [by_id[pair_id] for pair_id in before if pair_id in by_id]
+    new = [pair for pair in turns if pair.pair_id not in set(before)]
+    pairs = kept + new[: max(0, num_pairs - len(kept))]
     return [
         _Sampled(pair=pair, edit=first[pair.pair_id], other=first[other.pair_id], other_pair=other)
         for pair, other in ((pair, _stranger(pairs, place)) for place, pair in enumerate(pairs))
@@ -122,8 +132,11 @@ def _sample(run: RunDir, num_pairs: int) -> list[_Sampled]:
 
 
 def _stranger(pairs: list[Pair], place: int) -> Pair:
-    """The next pair of another source; the pair itself when all share one."""
-    rest = pairs[place + 1 :] + pairs[:place]
+    """The last pair of another source before this one, so that more pairs change no control that was judged.
+
+    The next one after it where there is none before; the pair itself when all share one.
+    """
+    rest = [*reversed(pairs[:place]), *pairs[place + 1 :]]
     return next((pair for pair in rest if group_of(pair) != group_of(pairs[place])), pairs[place])
 
 
@@ -288,6 +301,8 @@ def _write(path: Path, picture: Image.Image) -> None:
 
 def _link(source: Path, path: Path) -> None:
     """The same bytes under another name, as a hard link where the file system has them."""
+    if path.exists() and (path.samefile(source) or path.read_bytes() == source.read_bytes()):
+        return  # a judge may be reading it
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     try:

@@ -25,6 +25,7 @@ from editbench.process.watchdog import Watchdog
 from editbench.process.world import World
 from editbench.records import Edit, Pair
 from editbench.run.durable import Part, write_atomic
+from editbench.run.lease import Lease
 from editbench.run.run_dir import Identity, RunDir, environment, seed_for, sha256
 from editbench.stages.edit_plan import STAGE, edit_key_of, make_plan, prompts_of, write_pictures
 
@@ -33,8 +34,14 @@ log = logging.getLogger(__name__)
 _ASPECT = 0.04  # an editor rounds sides to multiples of 32: at a megapixel that changes the ratio by 4 % at most
 
 
-def edit(config: Config, world: World) -> int:
+def edit(config: Config, world: World, *, is_judged: bool = False) -> int:
     """Make the edits that a run still lacks, this rank its share.
+
+    Args:
+        config: what is edited and how.
+        world: this process's place.
+        is_judged: whether the configuration's judge and rubric score the edits next, so that pairs which they cannot
+            judge are refused and not only warned of.
 
     Returns:
         The exit code: 0, or 1 when more edits failed than `config.max_failures` (or all did).
@@ -49,8 +56,11 @@ def edit(config: Config, world: World) -> int:
     def start_log() -> None:
         start_logging(run.logs, STAGE, world)
 
+    def planned(lease: Lease) -> dict[str, Any]:
+        return make_plan(config, run, lease, start_log, is_judged=is_judged)
+
     with run.lease(STAGE) as lease:
-        plan = json.loads(world.from_rank_0("plan", lambda: json.dumps(make_plan(config, run, lease, start_log))))
+        plan = json.loads(world.from_rank_0("plan", lambda: json.dumps(planned(lease))))
         if config.check:
             return 0
         todo = [(pair_id, try_) for pair_id, try_ in plan["todo"]]

@@ -27,13 +27,16 @@ from editbench.run.lease import Lease
 from editbench.run.run_dir import Identity, RunDir, edit_key, key, seed_for
 from editbench.run.yaml_file import read_settings
 from editbench.stages.asked import print_questions
+from editbench.stages.protocol import refuse_another_protocol, refuse_unjudgeable
 
 log = logging.getLogger(__name__)
 STAGE = "edit"
 _ASKED = ("instruction", "turns", "sources_sha256", "references", "category", "rationale")
 
 
-def make_plan(config: Config, run: RunDir, lease: Lease, start_log: Callable[[], None]) -> dict[str, Any]:
+def make_plan(
+    config: Config, run: RunDir, lease: Lease, start_log: Callable[[], None], *, is_judged: bool
+) -> dict[str, Any]:
     """Rank 0 alone: check everything, write down what the run is about, and list what is left to do.
 
     Args:
@@ -41,6 +44,7 @@ def make_plan(config: Config, run: RunDir, lease: Lease, start_log: Callable[[],
         run: the run directory; nothing is written into it before all checks have passed.
         lease: of the run's edit stage; taken unless `config.check`.
         start_log: called before the first line that belongs into the run's log.
+        is_judged: whether pairs that the rubric and the judge cannot judge are refused; else they are warned of.
 
     Returns:
         `launch`, its number, `todo`: id and try of each edit to make, and `identity`, the editor's. Empty where
@@ -75,11 +79,15 @@ def make_plan(config: Config, run: RunDir, lease: Lease, start_log: Callable[[],
         raise UsageError(f"--categories {','.join(config.categories)}: {data.path} has none of these; it has {there}")
     _refuse_too_many_sources(config.editor, selected)
     can_judge = True
-    try:
-        config.rubric.check(selected)
-    except UsageError as error:  # only score.py needs it
-        can_judge = False
-        log.warning("%s cannot judge these pairs: %s", type(config.rubric).__name__, error)
+    if is_judged:
+        refuse_unjudgeable(config, selected)
+        refuse_another_protocol(config, run, config.the_scores)
+    else:
+        try:
+            config.rubric.check(selected)
+        except UsageError as error:
+            can_judge = False
+            log.warning("%s cannot judge these pairs: %s", type(config.rubric).__name__, error)
     prompts = prompts_of(config)
     if config.rewrite is not None:
         check_prompts(config.rewrite, prompts, selected)

@@ -152,11 +152,12 @@ def recorded_rubric(how: Mapping[str, Any], given: Rubric) -> Rubric:
         raise UsageError(f"the rubric {path} of the scores can't be made again: {reason(error)}") from error
 
 
-def refuse_what_the_judge_lacks(config: Config) -> None:
-    """See that the judge can answer as it is asked to.
+def refuse_unjudgeable(config: Config, pairs: Sequence[Pair]) -> None:
+    """See that the rubric has questions about these pairs, and that the judge can answer them as configured.
 
     Raises:
-        UsageError: it can't.
+        UsageError: the judge gives no samples or probabilities that are needed, no question has an expected score, or
+            the rubric or the judge lists what it lacks.
     """
     for option, asked, way in (
         ("--repeats", config.repeats > 1, "samples"),
@@ -164,6 +165,26 @@ def refuse_what_the_judge_lacks(config: Config) -> None:
     ):
         if asked and way not in config.judge.offers:
             raise UsageError(f"{option}: {config.judge.name} gives no {way}; leave it out, or choose another --judge")
+    config.rubric.check(pairs)
+    asked_of = {pair.pair_id: _questions_or_none(config, pair) for pair in pairs}
+    if config.expected and not any(question.digits for asked in asked_of.values() for question in asked):
+        raise UsageError(
+            f"--expected: no question of the rubric {config.rubric.version} has one digit as its reply; "
+            "FiveAspects and Brief ask so with --rubric.init_args.digits true"
+        )
+    config.judge.check_calls(
+        {pair_id: frozenset(question.name for question in asked) for pair_id, asked in asked_of.items()}
+    )
+
+
+def _questions_or_none(config: Config, pair: Pair) -> Sequence[Question]:
+    """The pair's questions; none where the rubric fails at this pair, which is recorded when the pair is asked."""
+    try:
+        return questions(config.rubric, pair, {"given": config.judge.gives_values})
+    except UsageError:
+        raise
+    except Exception:
+        return ()
 
 
 def refuse_another_protocol(config: Config, run: RunDir, name: str) -> None:

@@ -125,10 +125,14 @@ def _score(config: Config, world: World) -> int:
                 Watchdog(config.hang_after_s) as watchdog,
             ):
                 share = _Share(config, world, run, part, tally, watchdog)
-                share.score([(pair_id, try_) for pair_id, try_ in plan.pop("todo")[world.rank :: world.size]])
+                share.score([(pair_id, try_) for pair_id, try_ in plan["todo"][world.rank :: world.size]])
         if world.rank != 0:
             return 0
-        scores = list(run.merge(Score, stage, merged).values())
+        found = run.merge(Score, stage, merged)
+        scores = list(found.values())
+        num_missing = sum((pair_id, try_) not in found for pair_id, try_ in plan["todo"])
+        if num_missing:
+            raise OSError(f"the scores of {num_missing} of {len(plan['todo'])} edits cannot be read")
         log.info("%s: %s", summary(scores), merged)
         failed = sum(score.failure is not None for score in scores)
         if failed == len(scores):

@@ -11,7 +11,7 @@ from editbench.config import Config
 from editbench.errors import UsageError
 from editbench.installation import command
 from editbench.records import Answer, Edit, Failure, Pair, Score
-from editbench.rubrics.rubric import Question, Rubric
+from editbench.rubrics.rubric import Rubric
 from editbench.run.durable import write_atomic
 from editbench.run.lease import Lease
 from editbench.run.run_dir import RunDir
@@ -19,9 +19,8 @@ from editbench.run.yaml_file import read_settings
 from editbench.stages.asked import print_questions
 from editbench.stages.protocol import (
     protocol,
-    questions,
     refuse_another_protocol,
-    refuse_what_the_judge_lacks,
+    refuse_unjudgeable,
     score_key,
 )
 
@@ -40,7 +39,6 @@ def make_plan(config: Config, run: RunDir, name: str, lease: Lease) -> dict[str,
         UsageError: the judge, the rubric, the configuration or the run can't be worked with.
     """
     config.judge.check()
-    refuse_what_the_judge_lacks(config)
     _refuse_another_benchmark(config, run)
     refuse_another_protocol(config, run, name)
     if not config.check:
@@ -50,8 +48,7 @@ def make_plan(config: Config, run: RunDir, name: str, lease: Lease) -> dict[str,
     pairs = {pair.pair_id: pair for pair in run.read_pairs() if chooses(pair)}
     if not pairs:
         raise UsageError(f"no pair of {run.root} is among those asked for; leave out --categories or --limit")
-    config.rubric.check(tuple(pairs.values()))
-    _check_questions(config, tuple(pairs.values()), how)
+    refuse_unjudgeable(config, tuple(pairs.values()))
     edits = run.edits(pairs.values())
     if not edits:
         raise UsageError(f"{run.root} has no edits yet; make them: {command('edit', '--run_dir', run.root)} …")
@@ -84,34 +81,6 @@ def _stands(rubric: Rubric, run: RunDir, pair: Pair, edit: Edit, score: Score | 
     if score.failure == "missing edit":
         return edit.image is None or not run.has_image(edit)
     return bool(score.answers) and len(standing(score.answers)) == len(score.answers)
-
-
-def _check_questions(config: Config, pairs: Sequence[Pair], how: Mapping[str, Any]) -> None:
-    """See that the questions can be asked as the configuration wants, and let the judge see which there are.
-
-    Raises:
-        UsageError: no question gives an expected score, or the judge has a word against them.
-    """
-    has_digits = False
-
-    def of(pair: Pair) -> Sequence[Question]:
-        nonlocal has_digits
-        try:
-            asked = questions(config.rubric, pair, how)
-        except UsageError:
-            raise
-        except Exception:  # recorded with its reason when the pair is asked
-            return ()
-        has_digits = has_digits or any(question.digits for question in asked)
-        return asked
-
-    asked = {pair.pair_id: frozenset(question.name for question in of(pair)) for pair in pairs}
-    if config.expected and not has_digits:
-        raise UsageError(
-            f"--expected: no question of the rubric {config.rubric.version} has one digit as its reply; "
-            "FiveAspects and Brief ask so with --rubric.init_args.digits true"
-        )
-    config.judge.check_calls(asked)
 
 
 def _refuse_another_benchmark(config: Config, run: RunDir) -> None:
