@@ -40,14 +40,19 @@ def main() -> int:
 
 
 def _print_number() -> int:
-    import torch
-
     judge = parse(__doc__ or "", from_run=True).judge
-    gpus = [torch.cuda.get_device_properties(gpu).total_memory for gpu in range(torch.cuda.device_count())]
-    number, why = num_judges(gpus, judge.weight_bytes())
+    weights = judge.weight_bytes()
+    number, why = num_judges([] if weights == 0 else _gpus(), weights)
     say(f"{number} of the judge {judge.name} ({why}).")
     print(number)  # noqa: T201
     return 0
+
+
+def _gpus() -> list[int]:
+    """The memory of each GPU of this machine, bytes."""
+    import torch
+
+    return [torch.cuda.get_device_properties(gpu).total_memory for gpu in range(torch.cuda.device_count())]
 
 
 if __name__ == "__main__":

@@ -10,9 +10,13 @@ _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG, errno.
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether the device (or the host) had no room, so that less at once may go through."""
+    if isinstance(error, MemoryError):
+        return True
+    if "torch" not in sys.modules or not isinstance(error, Exception):  # only torch speaks of a device's memory
+        return False
     from accelerate.utils.memory import should_reduce_batch_size
 
-    return isinstance(error, MemoryError) or (isinstance(error, Exception) and should_reduce_batch_size(error))
+    return should_reduce_batch_size(error)
 
 
 def is_fatal(error: BaseException) -> bool:

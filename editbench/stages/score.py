@@ -220,18 +220,20 @@ class _Share:
         turn = f"loaded on node {self._world.node}"
         if self._config.load_in_turns:
             self._world.wait_for(turn, self._world.local_rank)
-        free = _free_gib(self._world)
+        # a judge without weights of its own needs no device, and must not wait for torch
+        free = _free_gib(self._world) if self._config.judge.weight_bytes() != 0 else None
         self._watchdog.begin(f"rank {self._world.rank}: loading {self._config.judge.name}")
         start = time.monotonic()
         self._device = self._config.judge.ready(self._world)
         self._world.count(turn, 1)
-        by_table = next((size for limit, size in _BATCH_BY_GIB if free < limit), _LARGEST_BATCH)
+        by_table = next((size for limit, size in _BATCH_BY_GIB if free is not None and free < limit), _LARGEST_BATCH)
         room = self._config.judge.num_at_once()
         by_room = by_table if room is None else max(1, room // self._config.repeats)
         size = self._config.batch_size or by_room
         seconds = time.monotonic() - start
         log.info("%s is ready on %s after %.1f s.", self._config.judge.name, self._device, seconds)
-        why = "as asked" if self._config.batch_size else f"for {free:.0f} GiB of free memory"
+        why = "as the judge needs no memory" if free is None else f"for {free:.0f} GiB of free memory"
+        why = "as asked" if self._config.batch_size else why
         log.info("Questions answered at once: %d, %s.", size, why)
         return size
 
