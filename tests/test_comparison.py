@@ -10,7 +10,17 @@ from scipy import stats
 
 from editbench.records import Picture
 from editbench.rubrics.headlines import Headline, Level
-from editbench.stats.comparison import Difference, compare, corrected, holm, mean_difference, unlike
+from editbench.stats.comparison import (
+    Difference,
+    compare,
+    corrected,
+    holm,
+    mean_difference,
+    sign_test,
+    sign_tests,
+    unlike,
+)
+from editbench.stats.headlines import plain_table
 from tests.test_summary import OneNumber, a_run, answer, score
 
 NAMES = [str(i) for i in range(10)]
@@ -271,3 +281,9 @@ def test_no_p_value_means_not_shown():
         interval=None, interval_note="too few", p_value=None, smallest_p=None, minimum_detectable_difference=None,
     )  # fmt: skip
     assert not nothing.shown
+
+
+def test_many_tests_at_once_give_what_each_gives_alone():
+    rng = np.random.default_rng(2)
+    tables = [plain_table(rng.normal(0.3, 1, num), [str(i) for i in range(num)]) for num in (8, 15, 40, 41)]
+    assert sign_tests(tables, 3) == [sign_test(table, 3) for table in tables]

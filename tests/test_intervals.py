@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from editbench.stats.headlines import plain_table
+from editbench.records import Pair, Picture
+from editbench.rubrics.headlines import CATEGORY_MEAN
+from editbench.stats.headlines import plain_table, tabulate
 from editbench.stats.intervals import (
     MIN_GROUPS,
     degrees_of_freedom,
@@ -16,6 +18,10 @@ from editbench.stats.intervals import (
 
 def error(values, names):
     return standard_error(plain_table(values, names))
+
+
+def made_pair(source, category):
+    return Pair(pair_id=f"{source} {category}", category=category, instruction="", sources=(Picture(sha256=source),))
 
 
 def test_values_of_one_source_are_added_up():
@@ -122,3 +128,22 @@ def test_the_interval_covers_the_true_mean_about_as_often_as_it_says(draw, true)
             hits += found.low <= true <= found.high
     assert num > 270
     assert 0.90 <= hits / num <= 0.99
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_variance_of_a_draw_is_the_sum_of_the_sources_squared_residuals(shared):
+    # two categories, each source in one or in both; the residuals are written out source by source
+    rng = np.random.default_rng(1)
+    rows = [
+        (made_pair(f"s{number}", category), {"value": float(7 + rng.normal())})
+        for number in range(12)
+        for category in (("a", "b") if shared else ("ab"[number % 2],))
+    ]
+    table = tabulate(CATEGORY_MEAN, rows)
+    drawn = rng.integers(0, 4, (5, 12)).astype(np.float32)
+    _, variances = table.value_and_variance(drawn)
+    for draw, variance in zip(drawn.astype(float), variances, strict=True):
+        sizes = draw @ table.sizes
+        means = draw @ table.sums / sizes
+        residuals = ((table.sums - means * table.sizes) / sizes / 2 * table.spread_factor).sum(axis=1)
+        assert variance == pytest.approx((draw * residuals**2).sum(), rel=1e-4)

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -73,9 +74,29 @@ class Table:
             Two arrays with a number a draw. A group that a draw misses is left out of its mean.
         """
         found, means, sizes, share = self._value(draws)
-        scale = np.divide(share, sizes, out=np.zeros(sizes.shape, sizes.dtype), where=sizes > 0) * self.spread_factor
-        residuals = scale @ self.sums.T.astype(sizes.dtype) - (scale * means) @ self.sizes.T.astype(sizes.dtype)
-        return found, self.factor**2 * np.einsum("ij,ij,ij->i", draws, residuals, residuals)
+        kind = sizes.dtype
+        scale = np.divide(share, sizes, out=np.zeros(sizes.shape, kind), where=sizes > 0) * self.spread_factor
+        centre, left, right, products = self._products
+        means = means - centre
+        # Σ over sources of (Σ over cells of scale (sum - mean × size))², multiplied out: every sum over sources is one
+        # matrix product, and no array has a number for each draw and source
+        yy, yw, wy, ww = np.split(draws @ products.astype(kind), 4, axis=1)
+        of_pair = yy - means[:, right] * yw - means[:, left] * wy + means[:, left] * means[:, right] * ww
+        variance = np.einsum("ij,ij,ij->i", scale[:, left], scale[:, right], of_pair)
+        return found, self.factor**2 * np.maximum(variance, 0)
+
+    @cached_property
+    def _products(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """The cells' means; the pairs of cells (both orders) that share a source; by source and pair, the products of
+        sum and sum, sum and size, size and sum, size and size. Sums are about the cell's mean, which keeps their
+        squares small enough for single precision.
+        """
+        present = self.sizes > 0
+        left, right = np.nonzero(present.T.astype(float) @ present)
+        centre = self.sums.sum(axis=0) / self.sizes.sum(axis=0)
+        sums, sizes = self.sums - centre * self.sizes, self.sizes
+        of_left, of_right = (sums[:, left], sizes[:, left]), (sums[:, right], sizes[:, right])
+        return centre, left, right, np.hstack([a * b for a in of_left for b in of_right])
 
     @property
     def spread_factor(self) -> np.ndarray:

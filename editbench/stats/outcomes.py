@@ -174,6 +174,11 @@ class RunRecords:
         return frozenset(answer.model for score in self.scores.values() for answer in score.answers if answer.model)
 
     @cached_property
+    def has_repeats(self) -> bool:
+        """Whether a call was answered several times."""
+        return any(answer.repeat for score in self.scores.values() for answer in score.answers)
+
+    @cached_property
     def outcomes(self) -> Mapping[str, Outcome]:
         """How each pair ended, by its id."""
         return {pair.pair_id: _of_pair(self, pair) for pair in self.pairs}

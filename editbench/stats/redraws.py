@@ -39,7 +39,7 @@ def redraw(headline: Headline, first: RunRecords, second: RunRecords, steps: Row
     Returns:
         None where no edit has several repeats, or where the difference is 0.
     """
-    table = tabulate(headline, steps)
+    table = tabulate(headline, steps) if first.has_repeats or second.has_repeats else None
     if table is None:
         return None
     weights = table.weights()
