@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from msgspec.structs import replace as changed
+from PIL import Image
 from pyarrow import parquet
 
 from editbench.config import Config
@@ -70,6 +71,7 @@ def test_a_column_has_its_type_also_where_no_row_has_a_value(run, tmp_path):
     schema = parquet.read_schema(tmp_path / "scores.parquet")
     empty = parquet.read_schema(tmp_path / "none.parquet")
     assert [field for field in schema if field.name != "reply_score"] == list(empty)  # no call was answered there
+    assert list(empty)[-2:] == [schema.field("source"), schema.field("edit")]
     kinds = {
         name: str(schema.field(name).type)
         for name in ("value", "edit_width", "edit_seed", "tags", "try", "dimension_score")
@@ -134,3 +136,36 @@ def test_a_number_below_zero_stays_a_number(run, tmp_path):
     kept = {"rubric": None, "stored_scale": (-5.0, 5.0)}
     write_export(tell([replace(run, scores={(name, 0): score}, **kept)]), tmp_path / "scores.csv")
     assert read_csv(tmp_path / "scores.csv")[0]["value"] == "-2.5"
+
+
+def test_datasets_shows_the_pictures_of_a_parquet_as_images(tmp_path):
+    import datasets
+
+    made = make_photos(tmp_path / "photos", num=6, tries=2, num_sources=2)
+    (tmp_path / "photos" / made.edits["photo-0005", 1].image).unlink()
+    write_export(tell([made]), tmp_path / "scores.parquet")
+    found = datasets.load_dataset(
+        "parquet", data_files=str(tmp_path / "scores.parquet"), split="train", cache_dir=str(tmp_path / "cache")
+    )
+    pictures = ("source", "source_2", "edit")
+    assert [type(found.features[name]) for name in pictures] == [datasets.Image] * 3
+    assert (found.features["value"], found.features["try"]) == (datasets.Value("float64"), datasets.Value("int64"))
+    row = found[3]
+    assert (row["pair_id"], row["try"]) == ("photo-0001", 1)
+    paths = [*made.sources["photo-0001"], made.edits["photo-0001", 1].image]
+    for name, path in zip(pictures, paths, strict=True):
+        with Image.open(tmp_path / "photos" / path) as own:
+            assert row[name].tobytes() == own.tobytes()
+    assert found[11]["edit"] is None
+
+
+def test_a_record_that_leads_out_of_the_run_embeds_nothing(tmp_path):
+    made = make_photos(tmp_path / "photos", num=6)
+    Image.new("RGB", (2, 2)).save(tmp_path / "secret.png")
+    name = ("photo-0000", 0)
+    edits = {**made.edits, name: changed(made.edits[name], image="../secret.png")}
+    write_export(tell([replace(made, edits=edits)]), tmp_path / "scores.parquet")
+    rows = parquet.read_table(tmp_path / "scores.parquet").to_pylist()
+    assert rows[0]["edit"] is None
+    assert rows[1]["edit"]["bytes"].startswith(b"\x89PNG")
+    assert rows[1]["edit"]["path"] == made.edits["photo-0001", 0].image

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
+from typing import Any
 
 from editbench import __version__
 
@@ -15,6 +16,7 @@ COMMANDS = {
     "report": "report a run, or several side by side",
     "agreement": "say how far a judge agrees with people",
     "export": "write edits under the names that a benchmark's own scripts look for",
+    "push": "put a run on the Hugging Face hub: a dataset with pictures, and results",
     "ls": "list configurations, editors, judges and rubrics",
     "bench": "measure speed and growth on this machine",
 }
@@ -99,7 +101,7 @@ def run(argv: Sequence[str]) -> int:
     return run(argv)
 
 
-def _stage(name: str, description: str, argv: Sequence[str], *, from_run: bool, **more: bool) -> int:
+def _stage(name: str, description: str, argv: Sequence[str], *, from_run: bool, **more: Any) -> int:
     from editbench.cli.command import run
 
     stage = partial(getattr(import_module(f"editbench.stages.{name}"), name), **more)
@@ -129,6 +131,32 @@ What is not given is taken from the run's own config.yaml."""
     return _stage("export", description, rest, from_run=True)
 
 
+def push(argv: Sequence[str]) -> int:
+    """Put a run on the hub."""
+    import argparse
+
+    description = """Put a run on the Hugging Face hub, or write what would be put there.
+
+    editbench push hf:owner/name --run_dir runs/qwen --dry_run                   writes runs/qwen/hub, no more
+    editbench push hf:owner/name --run_dir runs/qwen                             a private dataset
+    editbench push hf:owner/name --run_dir runs/qwen --public --model hf:owner/model
+
+The dataset holds each pair with its pictures, scores and the judge's replies; its card is the report. --model proposes
+the headlines to the page of the model that made the edits."""
+    own = argparse.ArgumentParser(prog="editbench push", add_help=False, allow_abbrev=False)
+    own.add_argument("--dry_run", action="store_true")
+    own.add_argument("--public", action="store_true")
+    own.add_argument("--model")
+    given, rest = own.parse_known_args(argv)
+    repository, *options = rest or [""]
+    if repository in ("-h", "--help"):
+        repository, options = "", ["--help"]
+    elif not repository.startswith("hf:"):
+        sys.stderr.write("editbench push: name the dataset first: editbench push hf:owner/name --run_dir runs/NAME\n")
+        return 2
+    return _stage("push", description, options, from_run=False, repository=repository, **vars(given))
+
+
 def _bench(argv: Sequence[str]) -> int:
     from editbench.bench.__main__ import main
 
@@ -150,6 +178,7 @@ _START: dict[str, Callable[[Sequence[str]], int]] = {
     "report": report,
     "agreement": _agreement,
     "export": export,
+    "push": push,
     "ls": _ls,
     "bench": _bench,
 }

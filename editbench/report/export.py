@@ -6,24 +6,30 @@ failure in a sentence), `dimension_NAME` (a reading, or none), `value_NAME` (the
 (the judge's words; of several repeats a JSON list); then the other fields of the pair, of its edit (`edit_…`) and of
 its score (`score_…`), as `editbench/records.py` describes them. Several texts stand in one cell with `; ` between,
 anything deeper as JSON.
+
+Parquet also holds the pictures, in columns that `datasets` and the hub's viewer show as images: `source` (`source_2`, …
+where a pair has several) and `edit`; empty where there is none.
 """
 
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, BinaryIO, get_type_hints
 
 import msgspec
 
 from editbench.records import Answer, Edit, Pair, Record, Score
 from editbench.report.content import Content
+from editbench.report.pictures import image_below
 from editbench.report.text import inert
-from editbench.run.durable import write_atomic
+from editbench.run.durable import write_atomic, write_atomic_by
 from editbench.stats.outcomes import Outcome, RunRecords
 
 _OUTCOME = {"pair_id", "try_", "value", "failure", "detail", "dimensions", "values"}  # the outcome holds them, checked
+_MOST_ROWS = 100  # of a row group: a viewer reads few pictures more than it shows,
+_MOST_BYTES = 2**28  # and a writer holds few more than these
 _Cell = str | int | float | None
 
 
@@ -38,8 +44,10 @@ def write_export(content: Content, path: Path) -> None:
     """
     runs = [item.run for item in content.runs]
     kinds = _columns(runs)
-    rows = [row for run in runs for pair in run.pairs for row in _rows(run, pair)]
-    write_atomic(path, _parquet(kinds, rows) if path.suffix == ".parquet" else _csv(kinds, rows))
+    if path.suffix == ".parquet":
+        write_atomic_by(path, lambda file: _write_parquet(file, kinds, runs))
+    else:
+        write_atomic(path, _csv(kinds, [row for run in runs for pair in run.pairs for row in _rows(run, pair)]))
 
 
 def _columns(runs: Sequence[RunRecords]) -> dict[str, Any]:
@@ -108,12 +116,65 @@ def _csv(kinds: Mapping[str, Any], rows: list[dict[str, _Cell]]) -> bytes:
     return file.getvalue().encode()
 
 
-def _parquet(kinds: Mapping[str, Any], rows: list[dict[str, _Cell]]) -> bytes:
+def _write_parquet(file: BinaryIO, kinds: Mapping[str, Any], runs: Sequence[RunRecords]) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
     types = {int: pa.int64(), int | None: pa.int64(), float: pa.float64(), float | None: pa.float64()}
-    schema = pa.schema([(name, types.get(kind, pa.string())) for name, kind in kinds.items()])
-    file = io.BytesIO()
-    parquet.write_table(pa.Table.from_pylist(rows, schema=schema), file)
-    return file.getvalue()
+    fields = [(name, types.get(kind, pa.string())) for name, kind in kinds.items()]
+    picture = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    pictures = _picture_columns(runs)
+    features = {name: {"dtype": _dtype(kind), "_type": "Value"} for name, kind in fields}
+    features |= {name: {"_type": "Image"} for name in pictures}
+    # what `datasets` writes itself: https://huggingface.co/docs/datasets/about_dataset_features
+    about = {"huggingface": json.dumps({"info": {"features": features}})}
+    schema = pa.schema([*fields, *((name, picture) for name in pictures)], metadata=about)
+    rows = (
+        {**row, **_pictures(run, pair, number)}
+        for run in runs
+        for pair in run.pairs
+        for number, row in enumerate(_rows(run, pair))
+    )
+    with parquet.ParquetWriter(file, schema) as writer:
+        for several in _groups(rows, pictures):
+            writer.write_table(pa.Table.from_pylist(several, schema=schema))
+
+
+def _groups(rows: Iterable[dict[str, Any]], pictures: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
+    several: list[dict[str, Any]] = []
+    size = 0
+    for row in rows:
+        several.append(row)
+        size += sum(len(found["bytes"]) for name in pictures if (found := row.get(name)) is not None)
+        if len(several) == _MOST_ROWS or size >= _MOST_BYTES:
+            yield several
+            several, size = [], 0
+    if several:
+        yield several
+
+
+def _dtype(kind: Any) -> str:
+    """The name that `datasets` has for a type of pyarrow."""
+    return {"double": "float64"}.get(str(kind), str(kind))
+
+
+def _source(number: int) -> str:
+    return f"source_{number + 1}" if number else "source"
+
+
+def _picture_columns(runs: Sequence[RunRecords]) -> list[str]:
+    most = max((len(paths) for run in runs for paths in run.sources.values()), default=1)
+    return [*map(_source, range(max(1, most))), "edit"]
+
+
+def _pictures(run: RunRecords, pair: Pair, try_: int) -> dict[str, Any]:
+    edit = run.edits.get((pair.pair_id, try_))
+    paths = {_source(number): path for number, path in enumerate(run.sources.get(pair.pair_id, ()))}
+    if edit is not None and edit.image is not None:
+        paths["edit"] = edit.image
+    return {name: _embedded(run.root, path) for name, path in paths.items()}
+
+
+def _embedded(root: Path, path: str) -> dict[str, Any] | None:
+    found = image_below(root, path)
+    return None if found is None else {"bytes": found[0].read_bytes(), "path": _cell(path)}

@@ -107,19 +107,26 @@ def _recorded(run: RunRecords, shown: Set[str]) -> Iterator[tuple[str, str]]:
 
 def _file(root: Path, path: str, sha256: str, out: Path) -> _File | None:
     """The image below `root`; None when there is none that can be shown."""
+    if (found := image_below(root, path)) is None:
+        return None
+    image, (width, height) = found
+    thumbnail = out / FOLDER / f"{key(path=path, sha256=sha256)}.webp"
+    return _File(image=image, thumbnail=thumbnail, width=width, height=height)
+
+
+def image_below(root: Path, path: str) -> tuple[Path, tuple[int, int]] | None:
+    """A run's image with its width and height in pixels; None where the path leads out of the run or to no image."""
     from PIL import Image
 
     base = Path(os.path.abspath(root))
     image = Path(os.path.abspath(base / path))
-    if not image.is_relative_to(base):  # a record can't make the page show another file of this machine
+    if not image.is_relative_to(base):  # a record can't make a page show another file of this machine
         return None
     try:
         with Image.open(image, formats=("PNG", "JPEG", "WEBP")) as opened:
-            width, height = opened.size
+            return image, opened.size
     except (OSError, ValueError, Image.DecompressionBombError):
         return None
-    thumbnail = out / FOLDER / f"{key(path=path, sha256=sha256)}.webp"
-    return _File(image=image, thumbnail=thumbnail, width=width, height=height)
 
 
 def _write(files: Sequence[_File]) -> set[Path]:

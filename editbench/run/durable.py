@@ -5,10 +5,10 @@ import errno
 import hashlib
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import BinaryIO, Self, TypeVar
 
 from editbench.errors import UsageError
 from editbench.records import Record
@@ -26,11 +26,24 @@ def write_atomic(path: Path, data: bytes) -> None:
     Raises:
         OSError: the disk is full or the folder cannot be written; the temporary file is removed.
     """
+
+    def write(file: BinaryIO) -> None:
+        file.write(data)
+
+    write_atomic_by(path, write)
+
+
+def write_atomic_by(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    """The same for a file that is too large to be held at once: `write` gets it open.
+
+    Raises:
+        OSError: as `write_atomic` does.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(data)
+            write(file)
             file.flush()
             os.fsync(file.fileno())
             written = os.fstat(file.fileno())
