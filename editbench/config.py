@@ -127,6 +127,8 @@ class Config:
             raise UsageError(f"--export {self.export}: its ending must be .csv or .parquet")
         if form == ".parquet" and find_spec("pyarrow") is None:
             raise UsageError(f"--export {self.export}: pyarrow is missing: {install('parquet')}; or give a .csv")
+        if self.index is not None and (self.out or self.export or self.watch or self.standalone):
+            raise UsageError("--index: nothing else is written; leave out --out, --export, --watch and --standalone")
         if self.expected and self.repeats > 1:
             raise UsageError("--expected and --repeats: an expected score has no draws to repeat")
         if isinstance(self.editor, Saved) and not (self.editor.template or self.editor.table) and self.rubric.layout:

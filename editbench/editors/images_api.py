@@ -84,6 +84,8 @@ class ImagesAPI(Editor):
             raise UsageError(f"call: {', '.join(taken)} is set by the editor; use its own setting, or leave it out")
         if below := [unit for unit, price in self.prices.items() if not price >= 0]:
             raise UsageError(f"prices: {', '.join(below)} must be 0 or more")
+        if self.currency != type(self).currency and not self.prices:
+            raise UsageError(f"currency {self.currency}: there are no prices; give them, or leave it out")
 
     def load(self, world: World) -> str:
         """Make the client; no request yet."""

@@ -82,6 +82,8 @@ class Recorded(Judge):
         Raises:
             UsageError: there is none, or rows can't be read: a line each.
         """
+        if self.scale is not None and self.values is None:
+            raise UsageError("scale stands with values: a recorded reply is read on the rubric's own")
         if self.scale is not None and not self.scale[0] < self.scale[1]:
             raise UsageError(f"scale {list(self.scale)}: the lowest comes first, and below the highest")
         if not self._rows:

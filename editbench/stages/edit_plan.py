@@ -77,6 +77,9 @@ def make_plan(
     if not selected:
         there = ", ".join(dict.fromkeys(pair.category for pair in pairs))
         raise UsageError(f"--categories {','.join(config.categories)}: {data.path} has none of these; it has {there}")
+    there = {config.rubric.category(pair.category) for pair in selected}
+    if absent := [name for name in config.categories if config.rubric.category(name) not in there]:
+        raise UsageError(f"--categories {','.join(absent)}: {data.path} has no such pair; leave it out")
     _refuse_too_many_sources(config.editor, selected)
     can_judge = True
     if is_judged:
