@@ -133,7 +133,8 @@ class Edit(Record, frozen=True, kw_only=True):
     device: str = ""
     """What it was made on, such as `NVIDIA H100 80GB HBM3` or `cpu`."""
     modes: tuple[str, ...] = ()
-    """What was done otherwise than by the plain model: `fast` (the same up to rounding), or a lossy way in words."""
+    """What was done otherwise than by the plain model: `fast` and `fast: <a kernel>` (the same up to rounding), or a
+    lossy way in words."""
     details: dict[str, Any] = {}
     """What else the editor records of this edit: a server's model, usage, revised prompt, price."""
     duration_s: float | None = None

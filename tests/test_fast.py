@@ -16,8 +16,10 @@ from PIL import Image
 from editbench.models.checkpoints import locate
 from editbench.models.one_frame import one_frame
 from editbench.models.qwen_image import reachable_timesteps, reference, speed_up, why_not
+from editbench.models.qwen_image.attention import by_torch, choose
 from editbench.models.qwen_image.denoiser import Denoiser
 from editbench.models.qwen_image.modulation import Live, Table
+from editbench.models.qwen_image.pipeline import attention_for
 
 ROOT = os.path.dirname(os.path.dirname(__file__))
 ROUNDING = 1e-5  # float32's own, over two blocks: 24 bits and some hundred additions in another order
@@ -209,3 +211,52 @@ def test_the_kernels_compute_what_they_are_defined_by_in_tritons_interpreter():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_the_kernels_compute_what_they_are_defined_by_on_a_gpu():
     check_kernels("cuda")
+
+
+def test_without_a_gpu_the_attention_is_torchs_and_says_why():
+    found = choose(torch.device("cpu"), torch.bfloat16, 3, 16)
+    assert (found.attend, found.name) == (by_torch, "torch")
+    assert found.reason == "it needs a GPU, not cpu"
+
+
+def test_every_block_uses_the_attention_that_is_given():
+    model, given, seen = tiny(), inputs(4, 3, 9), []
+
+    def attend(query, key, value):
+        seen.append((len(query), len(key)))
+        return by_torch(query, key, value)
+
+    found = Denoiser(model, Live(model), reference, attend=attend)(**given)[0]
+    assert seen == [(33, 33), (12, 33)]  # of the last block only the picture to come
+    assert distance(found, stock(model, **given)) < ROUNDING
+
+
+def wide(device: str) -> QwenImageTransformer2DModel:
+    """Two blocks with the real model's heads of 128."""
+    torch.manual_seed(0)
+    model = QwenImageTransformer2DModel(
+        num_layers=2, attention_head_dim=128, num_attention_heads=3, joint_attention_dim=24, axes_dims_rope=(16, 56, 56)
+    )
+    for name, parameter in model.named_parameters():
+        mean = 1.0 if "norm" in name and parameter.ndim == 1 and not name.endswith("bias") else 0.0
+        parameter.data.normal_(mean, 0.05)
+    return model.eval().requires_grad_(False).to(device)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_with_flash_attention_4_the_fast_denoiser_is_no_further_from_float32_than_the_stock_one():
+    from editbench.models.qwen_image import kernels
+
+    exact, model = wide("cuda"), wide("cuda").to(torch.bfloat16)
+    attention = attention_for(model)
+    if attention.reason is not None:
+        pytest.skip(attention.reason)
+    for height, width, num_text in ((24, 24, 130), (7, 31, 5), (40, 22, 64)):
+        given = {k: x.cuda() if isinstance(x, torch.Tensor) else x for k, x in inputs(height, width, num_text).items()}
+        rounded = {name: x.bfloat16() if isinstance(x, torch.Tensor) else x for name, x in given.items()}
+        expected, by_stock = stock(exact, **given), stock(model, **rounded)
+        fast = Denoiser(model, Live(model), kernels, attend=attention.attend)
+        found = fast(**rounded)[0]
+        assert distance(found, expected) <= 1.1 * distance(by_stock, expected)
+        assert torch.equal(fast(**rounded)[0], found)

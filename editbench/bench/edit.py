@@ -1,8 +1,10 @@
 """Speed of the Qwen-Image editors: the stock denoiser, the fast one and each of its levers, then whole edits."""
 
 import argparse
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,9 +17,10 @@ from editbench.bench import random_models
 from editbench.bench.measure import Figures, distance, matmul_ceiling, seconds, timed
 from editbench.bench.whole_edits import autoencoder, stage, text_encoder
 from editbench.models.qwen_image import reachable_timesteps, reference
+from editbench.models.qwen_image.attention import by_torch
 from editbench.models.qwen_image.denoiser import Denoiser
 from editbench.models.qwen_image.modulation import Live, Table
-from editbench.models.qwen_image.pipeline import kernels_for
+from editbench.models.qwen_image.pipeline import attention_for, kernels_for
 
 _ROUNDING = (  # blocks, tokens high and wide of each picture, tokens of text, whether shown pictures count as clean
     (6, 64, 64, 1395, False),
@@ -60,12 +63,19 @@ class _Bench:
         self._figures.add("build", self._build())
         self._kernels = kernels_for(self._model.device)
         self._fast = partial(Denoiser, self._model, Live(self._model))
+        start = time.monotonic()
+        self._attention_4 = attention_for(self._model)
+        chosen = {"name": self._attention_4.name, "why not FlashAttention 4": self._attention_4.reason}
+        self._figures.add("attention chosen", chosen | _flash_4_packages() | {"took_s": time.monotonic() - start})
         self._expected: torch.Tensor | None = None
 
     def denoiser(self) -> None:
         """A forward by the stock model, by the fast one, and by that without each of its levers."""
         self._forward("stock", self._model.forward)
         self._forward("fast", self._fast(self._kernels))
+        if self._attention_4.reason is None:
+            self._forward("fast, FlashAttention 4", self._fast(self._kernels, attend=self._attention_4.attend))
+            self._forward("fast, a second time", self._fast(self._kernels))  # whether the clock fell meanwhile
         if self._device == "cuda":
             self._forward("fast, GELU on its own", self._fast(self._kernels, gelu_epilogue=False))
             self._forward("fast, kernels by Inductor", self._fast(_by_inductor()))
@@ -178,6 +188,15 @@ class _Bench:
                 fewer = partial(F.scaled_dot_product_attention, q[:, :, 7:], k[:, :, 7:], v[:, :, 7:])
                 figures[f"{name}_s"] = timed(attend, "cuda", num_calls=20)["median_s"]
                 figures[f"{name}_new_length_s"] = seconds(fewer, "cuda")
+        if self._attention_4.reason is None:
+            q, k, v = (heads[0].transpose(0, 1) for heads in (q, k, v))
+            attend = partial(self._attention_4.attend, q, k, v)
+            figures["flash_4_s"] = timed(attend, "cuda", num_calls=20)["median_s"]
+            figures["flash_4_new_length_s"] = seconds(lambda: self._attention_4.attend(q[7:], k[7:], v[7:]), "cuda")
+            exact = by_torch(q.float(), k.float(), v.float())
+            figures["flash_4_from_float32"] = distance(attend(), exact)
+            figures["torch_from_float32"] = distance(by_torch(q, k, v), exact)
+            figures["flash_4_same_again"] = bool(torch.equal(attend(), attend()))
         return figures
 
     @torch.inference_mode()
@@ -202,14 +221,17 @@ class _Bench:
         inputs = self._inputs(model, height, width, num_text)
         new = slice(height * width)  # what the pipelines read of it
         stock = model(**inputs)[0][:, new]
-        fast = Denoiser(model, Live(model), kernels_for(model.device))(**inputs)[0]
+        kernels = kernels_for(model.device)
+        fast = Denoiser(model, Live(model), kernels)(**inputs)[0]
+        by_4 = attention_for(model)
+        fast_4 = Denoiser(model, Live(model), kernels, attend=by_4.attend)(**inputs)[0] if by_4.reason is None else None
         exact = {name: value.float() if isinstance(value, torch.Tensor) else value for name, value in inputs.items()}
         expected = model.float()(**exact)[0][:, new]
         return {
             "stock_from_float32": distance(stock, expected),
             "fast_from_float32": distance(fast, expected),
             "fast_from_stock": distance(fast, stock),
-        }
+        } | ({} if fast_4 is None else {"flash_4_from_float32": distance(fast_4, expected)})
 
     def _table(self, pipeline: Any) -> dict[str, Any]:
         """Give the pipeline the fast denoiser, as an editor does, for all the numbers of steps that are asked for."""
@@ -221,12 +243,20 @@ class _Bench:
         made: list[Table] = []
         with torch.inference_mode():
             took_s = seconds(lambda: made.append(Table(model, timesteps)), self._device)
-        model.forward = Denoiser(model, made[0], kernels_for(model.device))
+        attend = self._attention_4.attend
+        model.forward = Denoiser(model, made[0], kernels_for(model.device), attend=attend)
         return {"took_s": took_s, "table_gib": made[0].num_bytes / 2**30, "timesteps": len(torch.unique(timesteps))} | {
             f"{name}_{when}": value
             for when, row in (("before", before), ("after", self._memory()))
             for name, value in row.items()
         }
+
+
+def _flash_4_packages() -> dict[str, str]:
+    """Versions of what FlashAttention 4 is made of, as far as it is installed."""
+    names = ("flash-attn-4", "vllm", "nvidia-cutlass-dsl", "quack-kernels", "apache-tvm-ffi")
+    found = {one.name: one.version for one in metadata.distributions() if one.name in names}
+    return {name: found[name] for name in names if name in found}
 
 
 def _by_inductor() -> Any:

@@ -363,6 +363,7 @@ class QwenImageEdit(Diffusers):
     """On CUDA, the package's own denoiser (`editbench.models.qwen_image`): the same edits up to rounding."""
     _reserved: ClassVar[frozenset[str]] = Diffusers._reserved | {"true_cfg_scale", "negative_prompt"}
     _is_fast: bool = field(default=False, init=False)
+    _fast_modes: tuple[str, ...] = field(default=(), init=False)
     _ahead: TextAhead | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -388,8 +389,8 @@ class QwenImageEdit(Diffusers):
 
     @property
     def modes(self) -> tuple[str, ...]:
-        """The lossy settings, and whether the denoiser is the fast one."""
-        return (*super().modes, *(("fast",) if self._is_fast else ()))
+        """The lossy settings, whether the denoiser is the fast one, and its attention where that is not torch's."""
+        return (*super().modes, *self._fast_modes)
 
     def _speed_up(self, world: World, offload: Offload) -> None:
         """The fast denoiser where it can serve, and the autoencoder without its video convolutions everywhere."""
@@ -408,8 +409,14 @@ class QwenImageEdit(Diffusers):
             return
         if offload == "model":
             self._pipeline.transformer.to(world.device)  # the table is made, and stays, where the denoiser runs
-        fast.speed_up(self._pipeline, self.num_inference_steps, self.call)
+        attention = fast.speed_up(self._pipeline, self.num_inference_steps, self.call)
         self._is_fast = True
+        if attention.reason is None:
+            self._fast_modes = ("fast", f"fast: {attention.name}")
+            log.info("The denoiser's attention is by %s.", attention.name)
+        else:
+            self._fast_modes = ("fast",)
+            log.info("The denoiser's attention is torch's, not FlashAttention 4's: %s.", attention.reason)
         if offload == "none":
             self._ahead = TextAhead(self._pipeline)
 

@@ -58,7 +58,7 @@ class Editor(ABC):
     def modes(self) -> tuple[str, ...]:
         """In words, what it does otherwise than the plain model, known once it is loaded; goes into every Edit.
 
-        `fast` changes a picture by no more than rounding; every other mode counts as lossy.
+        A mode that begins with `fast` changes a picture by no more than rounding; every other one counts as lossy.
         """
         return ()
 

@@ -63,7 +63,7 @@ def read_run(
         shown["prompts"] = f"rewritten, {settings['rewrite']}"
     if mixture := _mixture(run.made_on(), edits.values()):
         shown["made on several"] = mixture
-    if lossy := {mode for edit in edits.values() for mode in edit.modes} - {"fast"}:
+    if lossy := {mode for edit in edits.values() for mode in edit.modes if not mode.startswith("fast")}:
         shown["lossy mode"] = ", ".join(sorted(lossy))
     unscored = RunRecords(
         name=called,
@@ -287,7 +287,12 @@ def _mixture(made_on: Sequence[Mapping[str, Any]], edits: Iterable[Edit]) -> str
         {"commit": (one.get("commit") or "unknown")[:12], "Python": one.get("python"), **one.get("packages", {})}
         for one in made_on
     ]
+    edits = list(edits)
     found = {"device": {edit.device for edit in edits if edit.device}}
+    ways = {mode for edit in edits for mode in edit.modes if mode.startswith("fast")}
+    found["denoiser"] = {
+        ", ".join(mode for mode in edit.modes if mode in ways) or "stock" for edit in edits if edit.image and ways
+    }
     for name in dict.fromkeys(name for one in versions for name in one):
         found[name] = {str(one.get(name)) for one in versions}
     return "; ".join(f"{name} {' and '.join(sorted(values))}" for name, values in found.items() if len(values) > 1)

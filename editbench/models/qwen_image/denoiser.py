@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from editbench.models.qwen_image.attention import Attend, by_torch
 from editbench.models.qwen_image.modulation import Modulation
 
 
@@ -63,6 +64,7 @@ class Denoiser:
         modulation: Callable[[Tensor], Modulation],
         kernels: Kernels,
         *,
+        attend: Attend = by_torch,
         gelu_epilogue: bool = True,
     ):
         """Take the model's layers.
@@ -71,10 +73,11 @@ class Denoiser:
             model: a `QwenImageTransformer2DModel` that `editbench.models.qwen_image.why_not` accepts.
             modulation: gives the vectors of a timestep.
             kernels: `editbench.models.qwen_image.reference` or `editbench.models.qwen_image.kernels`.
+            attend: the attention of a block, as `editbench.models.qwen_image.attention` chooses it.
             gelu_epilogue: let cuBLAS apply the GELU as it writes the product; of no effect on the CPU.
         """
         self._model, self._modulation, self._kernels = model, modulation, kernels
-        self._gelu_epilogue = gelu_epilogue
+        self._attend, self._gelu_epilogue = attend, gelu_epilogue
         self._blocks = [_weights(block) for block in model.transformer_blocks]
         block = model.transformer_blocks[0]
         self._heads: int = block.num_attention_heads
@@ -148,8 +151,7 @@ class Denoiser:
                 new = slice(num_text, target)
                 rows, query, change, inner = rows[new], query[new], change[new], inner[new]
                 both, ends = _Rows(0, target - num_text), (0, *(target - num_text,) * (len(ends) - 1))
-            q, k, v = (buffer.transpose(0, 1)[None] for buffer in (query, key, value))
-            seen = F.scaled_dot_product_attention(q, k, v)[0].transpose(0, 1)  # cuDNN's on Hopper, flash elsewhere
+            seen = self._attend(query, key, value)
             both.linear(block.out, both.parts(seen.flatten(1)), change)
             normed = kernels.gate_modulate(rows, change, gate1, shift2, scale2, ends, self._eps)
             both.linear(block.up, both.parts(normed), inner, self._up)

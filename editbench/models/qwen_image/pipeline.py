@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from editbench.models.qwen_image import reference
+from editbench.models.qwen_image.attention import Attention, choose
 from editbench.models.qwen_image.denoiser import Denoiser
 from editbench.models.qwen_image.modulation import Live, Table
 
@@ -39,15 +40,19 @@ def why_not(pipeline: Any) -> str | None:
     return None
 
 
-def speed_up(pipeline: Any, num_inference_steps: int, call: Mapping[str, Any]) -> None:
+def speed_up(pipeline: Any, num_inference_steps: int, call: Mapping[str, Any]) -> Attention:
     """Give a pipeline that `why_not` has nothing against the fast denoiser: the same edits, up to rounding.
 
     Args:
         pipeline: loaded, with its LoRA fused if it has one.
         num_inference_steps: of the run.
         call: the other arguments of the pipeline's call.
+
+    Returns:
+        The attention that it uses, and why.
     """
     model = pipeline.transformer
+    attention = attention_for(model)
     timesteps = reachable_timesteps(pipeline, num_inference_steps, call)
     held = sum(part.nbytes for name, part in model.named_parameters() if "_mod." in name)
     # in bfloat16 the schedules of all shapes have some hundred timesteps together, in float32 each has its own
@@ -61,7 +66,14 @@ def speed_up(pipeline: Any, num_inference_steps: int, call: Mapping[str, Any]) -
         )
     else:
         modulation = Live(model)
-    model.forward = Denoiser(model, modulation, kernels_for(model.device))
+    model.forward = Denoiser(model, modulation, kernels_for(model.device), attend=attention.attend)
+    return attention
+
+
+def attention_for(model: Any) -> Attention:
+    """The attention that is chosen for a `QwenImageTransformer2DModel`, by its device, dtype and heads."""
+    config = model.config
+    return choose(model.device, model.dtype, config.num_attention_heads, config.attention_head_dim)
 
 
 def kernels_for(device: torch.device) -> Any:
