@@ -3,8 +3,11 @@
 Prints the number for the launcher, and says in a line why. Nothing is loaded.
 """
 
+from importlib.util import find_spec
+
 from editbench.cli.command import ended, start_process
 from editbench.cli.options import parse
+from editbench.judges import QwenVL
 from editbench.process.terminal import say
 
 _SHARE = 0.9  # of a GPU, as `QwenVL.load` allows itself
@@ -44,6 +47,8 @@ def _print_number() -> int:
     weights = judge.weight_bytes()
     number, why = num_judges([] if weights == 0 else _gpus(), weights)
     say(f"{number} of the judge {judge.name} ({why}).")
+    if gpus and type(judge) is QwenVL and find_spec("vllm") is not None:
+        say("vLLM is installed: --judge VLLM asks the same model in less time.")
     print(number)  # noqa: T201
     return 0
 

@@ -4,5 +4,6 @@ from editbench.judges.judge import Judge, Message, Reply
 from editbench.judges.qwen_vl import QwenVL
 from editbench.judges.recorded import Recorded
 from editbench.judges.server import Server
+from editbench.judges.vllm import VLLM
 
-__all__ = ["Judge", "Message", "QwenVL", "Recorded", "Reply", "Server"]
+__all__ = ["VLLM", "Judge", "Message", "QwenVL", "Recorded", "Reply", "Server"]

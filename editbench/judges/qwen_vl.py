@@ -2,16 +2,14 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, fields
 from shutil import which
-from threading import current_thread, local, main_thread
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
-from editbench.errors import UsageError
-from editbench.judges.judge import Judge, Message, Reply, Way
+from editbench.judges.judge import Message, Reply
+from editbench.judges.local import LocalJudge, chat
 from editbench.judges.pictures import scaled
-from editbench.models.checkpoints import check_checkpoint, identity, loading, locate, model_name, weight_bytes
+from editbench.models.checkpoints import loading, locate
 from editbench.models.qwen3_vl.forward import Prompt, Qwen3VL
 from editbench.models.qwen3_vl.sampling import Draws, processor
 from editbench.process.faults import empty_cache
@@ -33,57 +31,18 @@ class _Asked(Message):
 
 
 @dataclass(kw_only=True)
-class QwenVL(Judge):
+class QwenVL(LocalJudge):
     """Qwen3-VL, or any other model that transformers' `AutoModelForImageTextToText` loads and that has a chat template.
 
     Greedy unless it is asked for samples; a reply ends at the model's own end token or at the limit.
     """
 
-    model: str = "Qwen/Qwen3-VL-30B-A3B-Instruct"
-    """A hub id, a local directory, or `editbench:<folder>` for what the package ships."""
-    revision: str | None = None
-    """A commit of the hub's repository: pin it for numbers that you publish."""
-    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
-    """Of the weights."""
-    max_new_tokens: int = 128
-    """Limit of a reply, tokens, where the rubric's question sets none; a reply that reaches it is truncated."""
-    temperature: float = 0.7
-    """Of the samples that `--repeats` asks for; above 0."""
     device_map: str = "auto"
     """How accelerate spreads the weights over this process's GPUs."""
     compiled: bool = True
     """Whether Qwen3-VL's prefill is compiled with Inductor, on a GPU; it changes a reply only as rounding can."""
 
     neutral: ClassVar[frozenset[str]] = frozenset({"device_map", "compiled"})
-    offers: ClassVar[frozenset[Way]] = frozenset({"samples", "probabilities"})
-
-    def __post_init__(self) -> None:
-        """Refuse settings that can't give a reply.
-
-        Raises:
-            UsageError: no room for a token, or a temperature that nothing can be drawn at.
-        """
-        if self.max_new_tokens < 1:
-            raise UsageError(f"max_new_tokens is {self.max_new_tokens}; it must be 1 or more")
-        if not self.temperature > 0:
-            raise UsageError(f"temperature is {self.temperature}; it must be above 0")
-
-    @property
-    def name(self) -> str:
-        """The model's own name."""
-        return model_name(self.model)
-
-    def check(self) -> None:
-        """The checkpoint is there, as far as can be seen without reading weights."""
-        check_checkpoint(self.model, "config.json", option="--judge.init_args.model", revision=self.revision)
-
-    def identity(self) -> dict[str, str]:
-        """The checkpoint by its content."""
-        return identity(self.model, self.revision, "config.json", option="--judge.init_args.model")
-
-    def weight_bytes(self) -> int | None:
-        """By the checkpoint's index."""
-        return weight_bytes(self.model, self.revision, 4 if self.dtype == "float32" else 2)
 
     def load(self, world: World) -> str:
         """Read the weights straight to this process's share of the GPUs."""
@@ -114,9 +73,9 @@ class QwenVL(Judge):
 
     def adopt(self, model: Any, processor: Any) -> None:
         """Judge with a model and a processor that are loaded already."""
-        self._model, self._processor = model, processor
+        self._model = model
+        self._take_processor(processor)
         self._fast = Qwen3VL(model, compiled=self._can_compile()) if Qwen3VL.takes(model) else None
-        self._of_thread = local()
         ends = model.generation_config.eos_token_id
         self._ends: set[int] = set(ends) if isinstance(ends, list) else {ends}
 
@@ -141,7 +100,7 @@ class QwenVL(Judge):
 
     def prepare(self, message: Message) -> Message:
         """Scale the pictures; then tokens and patches, as the model takes them."""
-        message = scaled(message, getattr(self._processor.image_processor, "patch_size", 14))
+        message = scaled(message, self._patch())
         if self._fast is None:
             return message
         prompt = self._fast.prompt(self._inputs([message]))
@@ -161,12 +120,7 @@ class QwenVL(Judge):
         """One forward a message and not a token more."""
         import torch
 
-        digits = messages[0].digits
-        tokens = self._processor.tokenizer.convert_tokens_to_ids(list(digits))
-        if None in tokens or len(set(tokens)) < len(digits):
-            raise UsageError(
-                f"{self.name} does not write each of {' '.join(digits)} as one token, which --expected needs"
-            )
+        tokens = self._digit_tokens(messages[0].digits)
         if self._fast is not None:
             logits = self._fast.logits([_prompt(message) for message in messages])
         else:
@@ -175,10 +129,6 @@ class QwenVL(Judge):
         shares = logits.softmax(-1)[:, tokens].tolist()
         likeliest = [self._text([token]) for token in logits.argmax(-1).tolist()]
         return [Reply(text=text, probabilities=tuple(row)) for text, row in zip(likeliest, shares, strict=True)]
-
-    def _limit(self, messages: Sequence[Message]) -> int:
-        """The limit of new tokens, which the messages of a batch share."""
-        return messages[0].max_new_tokens or self.max_new_tokens
 
     def _write(
         self,
@@ -234,22 +184,12 @@ class QwenVL(Judge):
 
     def _inputs(self, messages: Sequence[Message]) -> Any:
         return self._own_processor().apply_chat_template(
-            [_chat(message) for message in messages],
+            [chat(message) for message in messages],
             tokenize=True,
             add_generation_prompt=True,
             return_dict=True,
             processor_kwargs={"return_tensors": "pt", "padding": True, "padding_side": "left"},
         )
-
-    def _own_processor(self) -> Any:
-        """This thread's: no two may use a fast tokenizer while it sets its padding."""
-        import torch
-
-        if not hasattr(self._of_thread, "processor"):
-            self._of_thread.processor = deepcopy(self._processor)
-            if current_thread() is not main_thread():
-                torch.set_num_threads(1)  # of this thread: the others are what runs beside it
-        return self._of_thread.processor
 
     def _is_whole(self, tokens: list[int]) -> bool:
         return tokens[-1] in self._ends
@@ -258,19 +198,7 @@ class QwenVL(Judge):
         ended = self._is_whole(tokens)
         return Reply(text=self._text(tokens[:-1] if ended else tokens), truncated=not ended)
 
-    def _text(self, tokens: list[int]) -> str:
-        return self._processor.tokenizer.decode(tokens, skip_special_tokens=True)
-
 
 def _prompt(message: Message) -> Prompt:
     assert isinstance(message, _Asked)  # by `prepare`
     return message.prompt
-
-
-def _chat(message: Message) -> list[dict[str, Any]]:
-    parts = [
-        {"type": "text", "text": part} if isinstance(part, str) else {"type": "image", "image": part}
-        for part in message.content
-    ]
-    system = [{"role": "system", "content": [{"type": "text", "text": message.system}]}] if message.system else []
-    return [*system, {"role": "user", "content": parts}]
