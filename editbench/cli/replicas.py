@@ -45,7 +45,8 @@ def main() -> int:
 def _print_number() -> int:
     judge = parse(__doc__ or "", from_run=True).judge
     weights = judge.weight_bytes()
-    number, why = num_judges([] if weights == 0 else _gpus(), weights)
+    gpus = [] if weights == 0 else _gpus()
+    number, why = num_judges(gpus, weights)
     say(f"{number} of the judge {judge.name} ({why}).")
     if gpus and type(judge) is QwenVL and find_spec("vllm") is not None:
         say("vLLM is installed: --judge VLLM asks the same model in less time.")
