@@ -24,13 +24,16 @@ Plugin = Editor | Judge | Rubric
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What a whole evaluation is made of; every script takes all of it."""
+    """What a whole evaluation is made of; every script takes all of it.
+
+    Each field says what it decides: edits, scores, or neither. Where that changes, finished work does not count.
+    """
 
     benchmark: Path | None = None
     """The pairs: a file (.json, .jsonl, .csv, .tsv, .parquet, .arrow), a folder of such files, or `hf:owner/name`;
     none: the embedded demo. Decides edits."""
     images: Path | None = None
-    """Folder that the paths of pictures start from; none: the benchmark's own. Changes neither by itself."""
+    """Folder that the paths of pictures start from; none: the benchmark's own. Changes neither."""
     files: str | None = None
     """Of a folder: the files that hold the pairs, such as `*/annotation.json`; none: found by name. Decides edits."""
     columns: dict[str, str | list[str]] = field(default_factory=dict[str, str | list[str]])
@@ -72,12 +75,12 @@ class Config:
     max_failures: int | None = None
     """Exit with code 1 when more pairs than this failed; none: only when all did. Changes neither."""
     hang_after_s: float = 1800
-    """Seconds on one pair, or one batch of the judge's, after which a process takes itself to hang and ends with code
-    3. Changes neither."""
+    """A process that spends more seconds than this on one pair or one batch of the judge takes itself to be stuck and
+    ends with code 3. Changes neither."""
     load_in_turns: bool = False
     """Ranks of one machine load their weights one after another, to spare host memory. Changes neither."""
     accept_changes: bool = False
-    """Make finished pairs anew that the benchmark has changed since, instead of refusing it. Changes edits."""
+    """Edit finished pairs again whose row of the benchmark has changed, instead of refusing it. Changes edits."""
     check: bool = False
     """Only check the benchmark and the configuration, then stop. Changes neither."""
     out: Path | None = None

@@ -70,7 +70,7 @@ class _Bench:
         self._expected: torch.Tensor | None = None
 
     def denoiser(self) -> None:
-        """A forward by the stock model, by the fast one, and by that without each of its levers."""
+        """A forward of the stock model, of the fast one, and of the fast one without one optimisation at a time."""
         self._forward("stock", self._model.forward)
         self._forward("fast", self._fast(self._kernels))
         if self._attention_4.reason is None:

@@ -92,7 +92,7 @@ def check_keys(lora: str, pipeline_class: Any, shapes: Mapping[str, Sequence[int
         tensors |= {name: file.get_tensor(name) for name, entry in header.tensors.items() if not entry.shape}
     components = {layer.split(".", 1)[0] for layer in shapes}
     _, converted = _convert(tensors, pipeline_class, shapes, where)
-    # of a text encoder the names of layers are known once it is loaded
+    # the names of a text encoder's layers are known only after it is loaded
     _refuse_unused(
         {
             key: tensor
@@ -190,7 +190,7 @@ def _convert(
     converted = {_with_part(key, parts, shapes): tensor for key, tensor in converted.items()}
     before = [tensor.numel() for key, tensor in to_load.items() if not key.endswith(".alpha")]
     after = [tensor.numel() for tensor in converted.values()]
-    if len(before) > len(after) or sum(before) > sum(after):  # a key that was cut short takes another's place
+    if len(before) > len(after) or sum(before) > sum(after):  # two keys that are shortened to one name lose a tensor
         raise UsageError(
             f"{where}: diffusers reads {len(after)} tensors out of its {len(before)}; some names of layers are not "
             f"those of {pipeline_class.__name__}"

@@ -140,7 +140,7 @@ def _write(files: Sequence[_File]) -> set[Path]:
             else:
                 write_atomic(file.thumbnail, small)
     finally:
-        pool.shutdown(cancel_futures=True)  # a stop or a full disk does not wait for thousands
+        pool.shutdown(cancel_futures=True)  # on a stop or a full disk the waiting thumbnails are dropped
     return broken
 
 

@@ -152,9 +152,9 @@ def _other_weights(run: RunDir, identity: Mapping[str, str]) -> str:
     return f" ({'; '.join(differences(before, identity))})"
 
 
-def write_pictures(config: Config, run: RunDir, pairs: Iterable[Pair], but: set[str]) -> None:
-    """Write the decoded sources and references of these pairs into the run, but for those whose ids are in `but`."""
-    wanted = {pair.pair_id for pair in pairs} - but
+def write_pictures(config: Config, run: RunDir, pairs: Iterable[Pair], except_ids: set[str]) -> None:
+    """Write the decoded sources and references of these pairs into the run, except those of `except_ids`."""
+    wanted = {pair.pair_id for pair in pairs} - except_ids
     for pair_id, sources, references in read_pictures(config.data, wanted):
         for index, source in enumerate(sources):
             write_atomic(run.source(pair_id, index), encode_png(source))
@@ -236,7 +236,7 @@ def _as_checked(config: Config, run: RunDir) -> list[Pair] | None:
 
 
 def _digests(config: Config, run: RunDir) -> str:
-    """A hash of all that a run's pairs follow from, but for pictures in files; empty when a file is missing."""
+    """A hash of everything that decides a run's pairs, except picture files; empty when a file is missing."""
     data = config.data
     if data.is_on_hub:
         return ""
@@ -268,7 +268,7 @@ def _refuse_too_many_sources(editor: Editor, pairs: Sequence[Pair]) -> None:
 
 
 def _refuse_another_editor(config: Config, run: RunDir) -> None:
-    """One run holds the edits of one editor, seed and language, or its mean would be of nothing in particular."""
+    """One run holds the edits of one editor, seed and language: a mean over several would mean nothing."""
     if not run.config.exists():
         return
     recorded = read_settings(run.config)
@@ -279,7 +279,7 @@ def _refuse_another_editor(config: Config, run: RunDir) -> None:
         raise UsageError(f"{run.config} names no editor; restore the file, or give --run_dir another directory")
     before["editor"] = {"class_path": None, "init_args": {}, **before["editor"]}
     recorded_args: dict[str, Any] = before["editor"]["init_args"] or {}
-    # a setting that the recorded version did not have yet had its default
+    # a setting that was added after the run was recorded had its default
     is_same = before["editor"]["class_path"] == now["editor"]["class_path"]
     args = (_defaults(config.editor) if is_same else {}) | recorded_args
     before["editor"]["init_args"] = {name: value for name, value in args.items() if name not in config.editor.neutral}

@@ -87,7 +87,7 @@ class _Pending:
 
 
 def score(config: Config, world: World) -> int:
-    """Score what a run's judge has not scored yet, this rank its share; with `config.controls`, then those too.
+    """Score the edits that have no score yet, each rank its share; with `config.controls`, then the controls.
 
     Returns:
         The exit code: 0, or 1 when more edits have no score than `config.max_failures`, or none has one.
@@ -424,12 +424,12 @@ def _failed(call: _Call, failure: Failure, detail: str) -> list[Answer]:
 
 
 def _num_readers(world: World) -> int:
-    """Threads that prepare questions: one takes longer for a pair than a large GPU, and the cores are shared."""
+    """How many threads prepare questions: one is slower than a large GPU, and all ranks share the cores."""
     return max(1, min(_MOST_READERS, (os.cpu_count() or 1) // world.local_size - 1))
 
 
 def _length(pair: Pair, edit: Edit) -> tuple[int, int]:
-    """Grows with the questions, nearly: with the pictures, which are mostly of one size; then with the texts."""
+    """Sort key, about the length of a pair's questions: first its pictures, then the characters of its texts."""
     texts = len(pair.instruction) + len(pair.rationale or "")
     return (edit.width or 0) * (edit.height or 0) * len(pair.sources), texts
 

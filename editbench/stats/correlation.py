@@ -92,8 +92,9 @@ def estimate(
 ) -> Estimate:
     """A statistic of items, named by their places, with the 95 % interval of a draw of whole groups.
 
-    The standard deviation of Fisher's z of the draws, t(0.975) times, either way of the value's own z: on that scale a
-    correlation is nearly normal (Fisher, On the Probable Error of a Coefficient of Correlation, Metron 1 (1921)).
+    z ± t(0.975) × SD, where z is Fisher's z of the value and SD the standard deviation of z over the draws: on that
+    scale a correlation is nearly normal (Fisher, On the Probable Error of a Coefficient of Correlation, Metron 1
+    (1921)).
 
     Args:
         statistic: of an array of places, which may come several times; NaN where it is not defined.
@@ -135,9 +136,10 @@ def estimate(
 
 
 def in_order(values: np.ndarray, reference: np.ndarray) -> float:
-    """The share of the pairs that the reference orders which the values order alike, by `TIE_RULE`; NaN of none.
+    """Of the pairs that the reference puts in an order, the share that the values put in the same order.
 
-    Of tau-b, which is the same sum over pairs but divided by the root of both sides' ordered pairs.
+    Ties go by `TIE_RULE`; NaN where there are no such pairs. Computed from Kendall's tau-b, whose numerator is the same
+    and whose denominator is the square root of (pairs ordered by the values × pairs ordered by the reference).
     """
     ordered = _num_ordered(reference)
     if not ordered:
@@ -195,7 +197,7 @@ def kendall(a: np.ndarray, b: np.ndarray) -> float:
     """Kendall's tau-b; NaN where one side has a single value."""
     from scipy import stats
 
-    method = "asymptotic" if len(a) > 2 else "exact"  # of the p-value, which is not asked for: two items have no other
+    method = "asymptotic" if len(a) > 2 else "exact"  # only the p-value depends on it, which is not used
     found: Any = None if _flat(a) or _flat(b) else stats.kendalltau(a, b, method=method)
     return math.nan if found is None else float(found.statistic)
 

@@ -1,4 +1,4 @@
-"""Whether a judge gives one of two editors more than another judge does: a sign of self-preference."""
+"""Whether a judge favours one of two editors, compared with a second judge: a sign of self-preference."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

@@ -15,7 +15,7 @@ from editbench.stats.remarks import remarks
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mean:
-    """A mean over pairs with everything that it is over; several tries of a pair are one pair."""
+    """A mean over pairs, with the counts that it is based on; several tries of a pair count as one pair."""
 
     mean: float | None
     """Of the scored pairs only; None when there is none, never NaN."""
@@ -58,7 +58,7 @@ class HeadlineValue:
     num_pairs: int
     """Pairs that it is meant to be over."""
     num_without_edit: int
-    """Of `num_scored`, pairs without an edit, which the official formula counts as such."""
+    """How many of `num_scored` have no edit: the official formula gives such pairs a value."""
     interval: Interval | None
     interval_note: str | None
     """Why there is no interval; None when there is one."""
@@ -73,7 +73,7 @@ class Tries:
     num_tries: int
     """Of each pair."""
     spread: float | None
-    """Of one try about its pair's mean: the root of the mean of the pairs' sample variances; None without two tries."""
+    """How far a try is from its pair's mean: the square root of the pairs' mean variance; None without two tries."""
     num_pairs_spread: int
     """Pairs with two scored tries or more, which `spread` is over."""
     best_mean: float | None
@@ -228,7 +228,7 @@ def mean_of(run: RunRecords, pairs: Sequence[Pair], dimension: str | None = None
 def headline_value(run: RunRecords, headline: Headline) -> HeadlineValue:
     """A headline of a run, with its interval and its lower bound."""
     num_pairs = sum(headline.where is None or headline.where(pair) for pair in run.pairs)
-    # all rows: what a headline leaves out may still decide which of its pairs count together
+    # all rows: pairs that the headline leaves out may still decide how the others are grouped
     rows = [(pair, run.outcomes[pair.pair_id].row) for pair in run.pairs]
     low = [(pair, end.low_row) for pair in run.pairs if (end := run.outcomes[pair.pair_id]).status not in WAITING]
     counted = {pair.pair_id for pair, _, _ in select(headline, rows)}
