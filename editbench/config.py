@@ -90,6 +90,8 @@ class Config:
     """report.html holds its pictures itself, small ones, and can be moved alone. Changes neither."""
     export: Path | None = None
     """A .csv or .parquet that report.py writes too: a row for each pair of each score file. Changes neither."""
+    track: Literal["wandb", "trackio"] | None = None
+    """A tracker that report.py, and so `editbench run`, logs numbers and pictures to as well. Changes neither."""
     trust_run: bool = False
     """Use the server, key variable, class and checkpoint that the run's own config.yaml names, though this user has
     not named them before; needed once. Changes neither."""
@@ -130,8 +132,12 @@ class Config:
             raise UsageError(f"--export {self.export}: its ending must be .csv or .parquet")
         if form == ".parquet" and find_spec("pyarrow") is None:
             raise UsageError(f"--export {self.export}: pyarrow is missing: {install('parquet')}; or give a .csv")
-        if self.index is not None and (self.out or self.export or self.watch or self.standalone):
-            raise UsageError("--index: nothing else is written; leave out --out, --export, --watch and --standalone")
+        if self.index is not None and (self.out or self.export or self.watch or self.standalone or self.track):
+            raise UsageError(
+                "--index: nothing else is written; leave out --out, --export, --watch, --standalone and --track"
+            )
+        if self.track and find_spec(self.track) is None:
+            raise UsageError(f"--track {self.track}: it is missing: pip install {self.track}")
         if self.expected and self.repeats > 1:
             raise UsageError("--expected and --repeats: an expected score has no draws to repeat")
         if isinstance(self.editor, Saved) and not (self.editor.template or self.editor.table) and self.rubric.layout:
@@ -232,7 +238,17 @@ def to_yaml(config: Config) -> str:
         elif isinstance(value, tuple):
             value = [str(entry) for entry in value]
         row[item.name] = value
-    of_a_launch = ("check", "accept_changes", "standalone", "export", "watch", "index", "trust_run", "launcher")
+    of_a_launch = (
+        "check",
+        "accept_changes",
+        "standalone",
+        "export",
+        "track",
+        "watch",
+        "index",
+        "trust_run",
+        "launcher",
+    )
     for wish in of_a_launch:  # not of the evaluation
         del row[wish]
     return yaml.safe_dump(row, sort_keys=False, allow_unicode=True)

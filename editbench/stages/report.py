@@ -64,6 +64,10 @@ def report(config: Config, world: World) -> int:
     page = write_report(content, out, standalone=config.standalone)
     if config.export is not None:
         write_export(content, config.export)
+    if config.track is not None:
+        from editbench.report.track import track
+
+        track(content, config.track)
     console.print(render_table(content))
     log.info("Report: %s", page)
     return 0
