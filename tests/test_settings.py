@@ -303,6 +303,14 @@ PLUGIN_SETTINGS: dict[str, dict[str, Any]] = {
         "device_map": OnGpu("balanced"),
         "compiled": OnGpu(False),
     },
+    "VLLM": {
+        "model": Refused("/no/such/folder", "/no/such/folder"),
+        "revision": Refused("abc", "has no revision abc"),
+        "dtype": OnGpu("bfloat16"),
+        "max_new_tokens": OnGpu(1),
+        "temperature": OnGpu(9.0),
+        "engine": Refused({"trust_remote_code": True}, "trust_remote_code is not for tuning"),
+    },
     "Recorded": {
         "replies": Refused("/no/such/file.jsonl", "/no/such/file.jsonl"),
         "values": Refused("/no/such/file.csv", "reads one file"),
@@ -340,6 +348,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "ImagesAPI": {"model": "x"},
     "Saved": {"folder": str(Path(__file__).parent)},
     "QwenVL": {"model": "editbench:demo/judge", "dtype": "float32"},
+    "VLLM": {"model": "editbench:demo/judge", "dtype": "float32"},
     "Recorded": {"replies": "replies.jsonl"},
     "Server": {"model": "x"},
     "FromFile": {"file": "1.yaml"},

@@ -66,10 +66,10 @@ class VLLM(LocalJudge):
         return f"{super().name}-vllm"
 
     def check(self) -> None:
-        """VLLM and the checkpoint are there, as far as can be seen without loading either."""
+        """The checkpoint and vLLM are there, as far as can be seen without loading either."""
+        super().check()
         if find_spec("vllm") is None:
             raise UsageError(f"--judge VLLM: vLLM is not installed: {install('vllm')}; or --judge QwenVL, without it")
-        super().check()
 
     def identity(self) -> dict[str, str]:
         """The checkpoint by its content, and vLLM's version, which decides the last bits of a reply's numbers."""
