@@ -51,7 +51,7 @@ class Config:
     seed: int = 0
     """The run's seed, from which each pair's own is derived; 0 or more. Changes edits."""
     edits: int = 1
-    """How many tries each pair has, each from a seed of its own. Changes neither, only how many."""
+    """How many tries each pair has, each from another seed. Changes neither, only how many."""
     rewrite: Path | None = None
     """A file of prompts (`pair_id`, `prompt`) that the editor gets in place of the instructions; the judge sees the
     instructions. Changes edits."""

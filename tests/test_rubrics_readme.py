@@ -7,6 +7,9 @@ import pytest
 from editbench.cli.options import parse
 from editbench.process.world import World
 from editbench.records import Score
+from editbench.rubrics.file.calls import CALL_KEYS, REPLIES
+from editbench.rubrics.file.formula import FORMULAS
+from editbench.rubrics.file.reader import FILE_KEYS
 from editbench.run.durable import read_records
 from editbench.run.run_dir import RunDir
 from editbench.stages.edit import edit
@@ -57,7 +60,5 @@ def test_the_page_s_rubrics_run(dots, tmp_path, monkeypatch, options, replies, v
 
 
 def test_the_page_names_every_key_of_a_file():
-    from editbench.rubrics import from_file
-
-    for key in (*from_file._FILE_KEYS, *from_file._CALL_KEYS, *from_file._FORMULAS, *from_file._REPLIES):
+    for key in (*FILE_KEYS, *CALL_KEYS, *FORMULAS, *REPLIES):
         assert re.search(rf"\b{key}\b", TEXT), key

@@ -145,7 +145,7 @@ class _Pipeline:
         if code := self._wait(child):
             if code == INCOMPLETE:
                 raise OSError("a part of the launch ended early")
-            raise UsageError("the launch cannot go on")
+            raise UsageError("the launch cannot continue")
         return text
 
     def _wait(self, child: "subprocess.Popen[str]") -> int:

@@ -1,7 +1,7 @@
 """Several processes by torchrun, as the launcher starts them: `python -m editbench.cli.processes <its arguments>`.
 
-Each process has said itself why it ended, and with which code. torchrun would add a traceback of its own, which says
-nothing more, and end with 1 whatever the code was.
+Each process reports why it ended. torchrun would add a traceback without more information, and end with code 1
+whatever the code was.
 """
 
 import logging
@@ -66,7 +66,7 @@ def launch(argv: Sequence[str]) -> int:
 
 
 def _exit_code(rank: int, first: Any) -> int:
-    """The first failure's own code, where that is one of ours; the signal of a process that was killed is said here."""
+    """The first failure's own code, where that is one of ours; reports the signal of a process that was killed."""
     if first.exitcode < 0:
         say(f"rank {rank} was killed by {signal.Signals(-first.exitcode).name}.")
     return first.exitcode if first.exitcode in (TOO_MANY_FAILED, USAGE) else INCOMPLETE
@@ -102,7 +102,7 @@ def _say_waiting(args: Any, done: threading.Event, started: threading.Event) -> 
 
 
 def _silence() -> None:
-    """No line of torch's own loggers, each of which has a handler of its own."""
+    """No line of torch's own loggers, each of which has its own handler."""
     for name in list(logging.Logger.manager.loggerDict):
         if name.startswith(("torch.distributed.elastic", "torch.distributed.launcher", "torch.distributed.run")):
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)

@@ -33,7 +33,7 @@ def is_fatal(error: BaseException) -> bool:
 
 
 def _device_answers() -> bool:
-    """Whether the GPU still works: what a library raises first in a poisoned context may be any error of its own."""
+    """Whether the GPU still works: what a library raises first in a poisoned context may be any error."""
     import torch
 
     if not torch.cuda.is_initialized():

@@ -17,7 +17,7 @@ class Watchdog:
     """Ends the process with code 3 when a piece of work takes longer than `limit_s`.
 
     A call that waits for a GPU for ever can't be interrupted from within; all that is finished is on disk, so the
-    next launch goes on from there.
+    next launch continues from there.
     """
 
     def __init__(self, limit_s: float):

@@ -163,7 +163,7 @@ class _Share:
                 written.result()
 
     def _several_at_once(self, tasks: Iterator[_Task], writer: ThreadPoolExecutor) -> None:
-        """Edit in as many threads as the editor takes; each goes on only when its record is on disk.
+        """Edit in as many threads as the editor takes; each starts the next edit when its record is on disk.
 
         So a kill loses no more edits than are under way.
         """
@@ -338,4 +338,4 @@ def _is_resized(size: tuple[int, int], asked: tuple[int, int]) -> bool:
 
 
 def _extrema(image: Image) -> Any:
-    return image.getextrema()  # three pairs for RGB, which Pillow's types can't tell
+    return image.getextrema()  # three pairs for RGB, which Pillow's types do not say

@@ -71,7 +71,7 @@ def make_plan(
     pairs, changed, is_whole = _as_checked(config, run), set[str](), True
     is_new = pairs is None
     if pairs is None:
-        pairs, changed, is_whole = _read_anew(config, run, {pair_id for pair_id, _ in made})
+        pairs, changed, is_whole = _read_rows(config, run, {pair_id for pair_id, _ in made})
     chooses = selector(limit=config.limit, categories=config.categories, name=config.rubric.category)
     selected = [pair for pair in pairs if chooses(pair)]
     if not selected:
@@ -109,8 +109,8 @@ def make_plan(
         raise UsageError(
             f"What {run.root} was edited from has changed since ({data.path}): {len(of_another)} of {len(current)} "
             f"finished pairs ({some}, …) have another instruction, prompt, source, reference, category, rationale, "
-            f"weights of the editor{_other_weights(run, identity)} or saved image now. Give it a run of its own "
-            "(--run_dir), or --accept_changes to make these again in place of what is there."
+            f"weights of the editor{_other_weights(run, identity)} or saved image now. Give another "
+            "--run_dir, or --accept_changes to make these again in place of what is there."
         )
     if config.check:  # launch.sh checks first, and then edit.py says the rest
         log.info("%s: checked, %d pairs.", data.path, len(selected))
@@ -177,7 +177,7 @@ def _say_why_again(
         log.info("%d images have no record that vouches for them and are made again.", num_orphans)
 
 
-def _read_anew(config: Config, run: RunDir, made: set[str]) -> tuple[list[Pair], set[str], bool]:
+def _read_rows(config: Config, run: RunDir, made: set[str]) -> tuple[list[Pair], set[str], bool]:
     """Read the benchmark row by row, and find every defect.
 
     Args:
@@ -205,7 +205,7 @@ def _read_anew(config: Config, run: RunDir, made: set[str]) -> tuple[list[Pair],
     if gone:
         raise UsageError(
             f"{run.root} holds {len(gone)} pairs that this benchmark does not have ({', '.join(sorted(gone)[:3])}, …): "
-            "it is of another benchmark; give this one a run of its own (--run_dir)"
+            "it is of another benchmark; give another --run_dir"
         )
     return pairs, changed, is_whole
 
@@ -288,7 +288,7 @@ def _refuse_another_editor(config: Config, run: RunDir) -> None:
     if found := differences(before, now):
         raise UsageError(
             f"{run.root} holds the edits of other settings:\n" + "\n".join(f"  {line}" for line in found) + "\n"
-            "Give these a run of their own (--run_dir), or the same settings to go on with that one."
+            "Give another --run_dir, or the same settings to continue that run."
         )
 
 

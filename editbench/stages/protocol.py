@@ -202,12 +202,12 @@ def refuse_another_protocol(config: Config, run: RunDir, name: str) -> None:
     if found:
         raise UsageError(
             f"{run.scores(name)} holds scores made otherwise:\n" + "\n".join(f"  {line}" for line in found) + "\n"
-            "Give these a name of their own (--scores NAME), or the same settings to go on with those."
+            "Give another file name (--scores NAME), or the same settings to continue that file."
         )
 
 
 def _without(how: Mapping[str, Any], neutral: frozenset[str]) -> dict[str, Any]:
-    """Without what needs no file of its own: neutral settings, and the judge's files, whose change asks all again."""
+    """Without what may differ within one file: neutral settings, and the judge's files, whose change asks all again."""
     how = {name: value for name, value in how.items() if name != "judge_files"}
     rubric = how.get("rubric")
     if not isinstance(rubric, Mapping):  # an older version's

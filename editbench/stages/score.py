@@ -216,11 +216,11 @@ class _Share:
         return calls
 
     def _load(self) -> int:
-        """Load the judge and say how many questions it is to answer at once."""
+        """Load the judge, and return the number of questions that it answers at once."""
         turn = f"loaded on node {self._world.node}"
         if self._config.load_in_turns:
             self._world.wait_for(turn, self._world.local_rank)
-        # a judge without weights of its own needs no device, and must not wait for torch
+        # a judge without weights needs no device, and must not wait for torch
         free = _free_gib(self._world) if self._config.judge.weight_bytes() != 0 else None
         self._watchdog.begin(f"rank {self._world.rank}: loading {self._config.judge.name}")
         start = time.monotonic()

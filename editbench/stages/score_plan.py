@@ -1,4 +1,4 @@
-"""What a score launch has to do: the run's edits and what a judge has said of them, compared."""
+"""What a score launch has to do: the run's edits that have no score of this judge yet."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ from editbench.stages.protocol import (
 
 log = logging.getLogger(__name__)
 _TRY_AGAIN: tuple[Failure, ...] = ("out of memory", "error")
-"""The machine's failures; what the judge itself said stands, or asking until it answers would be a selection."""
+"""Failures of the machine. The judge's own are final: to ask until one succeeds would select among its replies."""
 
 
 def make_plan(config: Config, run: RunDir, name: str, lease: Lease) -> dict[str, Any]:
