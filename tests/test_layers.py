@@ -24,6 +24,7 @@ LAYERS = [
     {"demo"},
     {"bench"},
     {"cli"},
+    {"api"},
     {"__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

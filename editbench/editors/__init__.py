@@ -4,6 +4,7 @@ from editbench.editors.controls import Saved, Unchanged
 from editbench.editors.diffusers_editor import Diffusers, QwenImageEdit, QwenImageEditPlus
 from editbench.editors.editor import Edited, EditFailed, Editor, EditRefused
 from editbench.editors.images_api import ImagesAPI
+from editbench.editors.live import LivePipeline
 
 __all__ = [
     "Diffusers",
@@ -12,6 +13,7 @@ __all__ = [
     "Edited",
     "Editor",
     "ImagesAPI",
+    "LivePipeline",
     "QwenImageEdit",
     "QwenImageEditPlus",
     "Saved",

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast, overload
 
 from PIL.Image import Image
 
@@ -42,6 +42,9 @@ from editbench.models.one_frame import one_frame
 from editbench.process.world import World
 from editbench.records import Pair
 
+if TYPE_CHECKING:
+    from editbench.editors.live import LivePipeline
+
 Dtype = Literal["bfloat16", "float16", "float32"]
 log = logging.getLogger(__name__)
 _OPTION = "--editor.init_args.model"
@@ -50,7 +53,10 @@ _INDEX = "model_index.json"
 
 @dataclass(kw_only=True)
 class Diffusers(Editor):
-    """Any diffusers pipeline that takes `image` and `prompt` and returns images."""
+    """Any diffusers pipeline that takes `image` and `prompt` and returns images.
+
+    From Python `Diffusers(pipeline=pipe, name="my-step-100")` edits with a pipeline that is loaded: `LivePipeline`.
+    """
 
     model: str
     """A hub id, a local directory, or `editbench:<folder>` for what the package ships."""
@@ -86,6 +92,26 @@ class Diffusers(Editor):
     )
     _special_tokens: frozenset[str] = field(default=frozenset(), init=False)
     _found_quantized: tuple[str, ...] = field(default=(), init=False)
+
+    @overload
+    def __new__(
+        cls, *, pipeline: object, name: str, num_inference_steps: int = 50, call: dict[str, Any] | None = None
+    ) -> "LivePipeline": ...
+    @overload
+    def __new__(cls, **settings: Any) -> Self: ...
+    def __new__(cls, **settings: Any) -> Any:
+        """An editor of this class, or a `LivePipeline` where `pipeline` is no name.
+
+        Raises:
+            UsageError: a live pipeline is given to a subclass, whose settings it would not have.
+        """
+        if isinstance(settings.get("pipeline"), str | None) or cls.__name__ == "LivePipeline":
+            return super().__new__(cls)
+        if cls is not Diffusers:
+            raise UsageError(f"{cls.__name__}: give the live pipeline to Diffusers(pipeline=…, name=…, call=…)")
+        from editbench.editors.live import LivePipeline
+
+        return object.__new__(LivePipeline)  # whose __init__ Python calls then
 
     def __post_init__(self) -> None:
         """Refuse settings that can't work, or that would be accepted and not used.

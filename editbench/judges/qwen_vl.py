@@ -72,12 +72,13 @@ class QwenVL(LocalJudge):
         return device_name
 
     def adopt(self, model: Any, processor: Any) -> None:
-        """Judge with a model and a processor that are loaded already."""
+        """Judge with a model and a processor that are loaded already, and that `load` then leaves alone."""
         self._model = model
         self._take_processor(processor)
         self._fast = Qwen3VL(model, compiled=self._can_compile()) if Qwen3VL.takes(model) else None
         ends = model.generation_config.eos_token_id
         self._ends: set[int] = set(ends) if isinstance(ends, list) else {ends}
+        self._runs_on = model.device.type  # `ready` does not load; after `load` it is the device's name
 
     def _can_compile(self) -> bool:
         found = any(map(which, ("cc", "gcc", "clang")))

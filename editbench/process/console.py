@@ -31,17 +31,22 @@ def start_logging(folder: Path | None, stage: str, world: World) -> None:
         folder: the run's folder of logs, which is made once the run has its `config.yaml`: a call that is refused
             before leaves nothing behind. None: no file.
         stage: the first part of the file's name.
-        world: gives the rank.
+        world: gives the rank, and the host where editbench was called from Python: its terminal and its loggers are
+            left alone.
     """
+    file = None if folder is None else _LogFile(folder / f"{stage}.rank{world.rank}.log")
+    if file is not None:
+        file.setFormatter(_Line("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    if world.host is not None:
+        world.host.take_lines(file)
+        return
     ours = logging.getLogger("editbench")
     ours.setLevel(logging.INFO)
     terminal = RichHandler(console=console, show_time=False, show_path=False, show_level=False, markup=False)
     terminal.setLevel(logging.INFO if world.rank == 0 else logging.ERROR)
     terminal.setFormatter(_Message("" if world.size == 1 or world.rank == 0 else f"rank {world.rank}: "))
     ours.handlers = [terminal]
-    if folder is not None:
-        file = _LogFile(folder / f"{stage}.rank{world.rank}.log")
-        file.setFormatter(_Line("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    if file is not None:
         logging.basicConfig(level=logging.WARNING, handlers=[file], force=True)
 
 

@@ -1,9 +1,12 @@
 """The place of this process among those of its launch, and the few messages that they exchange."""
 
 import contextlib
+import functools
 import itertools
 import logging
 import os
+import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -13,6 +16,7 @@ from functools import cached_property
 from typing import Any, Literal, Self
 
 from editbench.errors import UsageError
+from editbench.process.host import Host
 from editbench.process.terminal import say
 
 log = logging.getLogger(__name__)
@@ -21,6 +25,8 @@ Launcher = Literal["auto", "slurm", "single"]
 _PATIENCE = timedelta(hours=24)  # rank 0 may check a large benchmark, and a turn to load may be long in coming
 _REFUSED = "\0"
 _COUNTING = threading.Lock()
+_CALLS = itertools.count()
+"""Calls from Python in this process: each has a namespace of the host's store."""
 _BEAT_S = 5.0
 SILENCE_S = 120.0
 """A rank of another machine that gives no sign of life for so many seconds is taken for dead."""
@@ -33,7 +39,7 @@ class RefusedByRank0(UsageError):
 
 
 class RankLost(OSError):
-    """A rank on another machine gave no sign of life for `SILENCE_S`, or the launch's store has gone with one."""
+    """Another rank gave no sign of life for `SILENCE_S` or raised an exception, or the launch's store has gone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +64,10 @@ class World:
     """Number of machines."""
     launcher: Launcher = "auto"
     """Where the numbers above come from."""
+    host: Host | None = None
+    """The program that has called editbench from Python, whose state is kept; None: a command of ours."""
+    host_gpu: int | None = None
+    """The GPU that the host has given this rank; None: this process's share by its number."""
 
     @classmethod
     def from_env(cls, launcher: Launcher = "auto") -> Self:
@@ -88,6 +98,95 @@ class World:
     def from_torchrun(cls) -> Self | None:
         """What torchrun (or accelerate, which uses it) says; None where it did not start this process."""
         return replace(cls(), **_numbers(_TORCHRUN)) if "TORCHELASTIC_RUN_ID" in os.environ else None
+
+    @classmethod
+    def in_host(cls, host: Host, *, alone: bool = False) -> "World":
+        """This process among the ranks of torch.distributed's initialised default group, else among those of torchrun.
+
+        Every rank makes the same calls in the same order: each call has a namespace of its own in the store.
+
+        Args:
+            host: the calling program.
+            alone: this process works by itself, whatever group it is in.
+
+        Raises:
+            RankLost: the store has gone.
+        """
+        distributed: Any = sys.modules.get("torch.distributed")
+        number = next(_CALLS)
+        if alone:
+            return cls(host=host)
+        if distributed is None or not distributed.is_available() or not distributed.is_initialized():
+            launched = cls.from_torchrun()
+            if launched is None or launched.size == 1:
+                return cls(host=host)
+            connected = cls._connected(launched)
+            return connected._shared_with(replace(launched, host=host))._of_call(number)
+        world = cls(rank=distributed.get_rank(), size=distributed.get_world_size(), host=host)
+        if world.size == 1:
+            return world
+        world._connect(distributed.distributed_c10d._get_default_store())
+        return world._of_call(number)._placed()
+
+    @staticmethod
+    @functools.cache
+    def _connected(world: "World") -> "World":
+        """The place that torchrun gives this process, with the one connection that all its calls share."""
+        assert world._store is not None
+        return world
+
+    def _connect(self, store: Any) -> None:
+        """Use this store, of a launcher that sees to it that no rank outlives another."""
+        self.__dict__["_store"] = store  # where cached_property keeps it
+        self.__dict__["_life"] = None
+
+    def _of_call(self, number: int) -> "World":
+        world = self.apart(f"editbench call {number}")
+        if world._store is not None:
+            world.__dict__["_call"] = world._store
+        return world
+
+    def _placed(self) -> "World":
+        """The same process with its place on its machine, as all ranks say where they are."""
+        import torch
+
+        gpu = torch.cuda.current_device() if torch.cuda.is_available() and torch.cuda.is_initialized() else -1
+        self._ask("set", f"place of {self.rank}", f"{gpu} {socket.gethostname()}")
+        names = [f"place of {rank}" for rank in range(self.size)]
+        self._wait("all ranks to call editbench.evaluate", lambda: self._ask("check", names))
+        places = [self._ask("get", name).decode().partition(" ") for name in names]
+        hosts = [host for _, _, host in places]
+        here = [rank for rank, host in enumerate(hosts) if host == hosts[self.rank]]
+        gpus = [int(places[rank][0]) for rank in here]
+        machines = list(dict.fromkeys(hosts))
+        other = replace(
+            self,
+            local_rank=here.index(self.rank),
+            local_size=len(here),
+            node=machines.index(hosts[self.rank]),
+            num_nodes=len(machines),
+            # ranks that all stand on one GPU have not chosen it
+            host_gpu=gpu if gpu >= 0 and len(set(gpus)) == len(gpus) else None,
+        )
+        return self._shared_with(other)
+
+    def _shared_with(self, other: "World") -> "World":
+        """The other one, with this one's store."""
+        for name in ("_store", "_life", "_call"):
+            if name in self.__dict__:
+                other.__dict__[name] = self.__dict__[name]
+        return other
+
+    def give_up(self) -> None:
+        """Let the ranks that wait for this one know that it has raised an exception."""
+        if "_call" in self.__dict__:
+            with contextlib.suppress(RuntimeError):  # the store has gone
+                self.__dict__["_call"].add("gave up", 1)
+
+    def meet(self, name: str) -> None:
+        """Return when all ranks have come here."""
+        self.count(name, 1)
+        self.wait_for(name, self.size, "the other ranks")
 
     def from_rank_0(self, name: str, make: Callable[[], str]) -> str:
         """The text that rank 0 makes, on every rank; the others wait for it.
@@ -128,9 +227,10 @@ class World:
         if self._store is not None:
             import torch.distributed
 
+            life = self._life
             prefixed: Any = torch.distributed.PrefixStore  # pyright: ignore[reportPrivateImportUsage]
-            other.__dict__["_store"] = prefixed(name, self._store)  # where cached_property keeps it
-            other.__dict__["_life"] = self._life
+            self._shared_with(other)._connect(prefixed(name, self._store))
+            other.__dict__["_life"] = life
         return other
 
     def count(self, name: str, number: int = 0) -> int:
@@ -179,6 +279,8 @@ class World:
             pause_s = min(0.2, 1.5 * pause_s)
             if self._life is not None:
                 self._life.refuse_dead()
+            if "_call" in self.__dict__ and self.__dict__["_call"].add("gave up", 0):
+                raise RankLost("another rank has raised an exception; its own output says which")
             if time.monotonic() - said > SAY_EVERY_S:
                 said = time.monotonic()
                 self._say_waiting(what, said - start)
@@ -218,6 +320,8 @@ class World:
         number = torch.cuda.device_count()
         if number == 0:
             return ()
+        if self.host_gpu is not None:
+            return (self.host_gpu,)
         if number < self.local_size:
             return (self.local_rank % number,)
         first, end = (number * edge // self.local_size for edge in (self.local_rank, self.local_rank + 1))
@@ -232,11 +336,22 @@ class World:
         import torch
 
         if self.device == "cpu":
-            torch.set_num_threads(1)
-            _keep_memory()
+            self.compute_alike()
+            if self.host is None:  # its memory is its own affair
+                _keep_memory()
             return "cpu"
+        if self.host is not None:
+            self.host.see_torch()
         torch.cuda.set_device(self.device)
         return torch.cuda.get_device_name()
+
+    def compute_alike(self) -> None:
+        """Do the CPU's arithmetic in one thread, in which a sum's order is always the same."""
+        import torch
+
+        if self.host is not None:
+            self.host.see_torch()
+        torch.set_num_threads(1)
 
     @cached_property
     def _counters(self) -> dict[str, int]:

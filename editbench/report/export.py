@@ -30,7 +30,8 @@ from editbench.stats.outcomes import Outcome, RunRecords
 _OUTCOME = {"pair_id", "try_", "value", "failure", "detail", "dimensions", "values"}  # the outcome holds them, checked
 _MOST_ROWS = 100  # of a row group: a viewer reads few pictures more than it shows,
 _MOST_BYTES = 2**28  # and a writer holds few more than these
-_Cell = str | int | float | None
+Cell = str | int | float | None
+"""What stands in one place of the table."""
 
 
 def write_export(content: Content, path: Path) -> None:
@@ -47,7 +48,14 @@ def write_export(content: Content, path: Path) -> None:
     if path.suffix == ".parquet":
         write_atomic_by(path, lambda file: _write_parquet(file, kinds, runs))
     else:
-        write_atomic(path, _csv(kinds, [row for run in runs for pair in run.pairs for row in _rows(run, pair)]))
+        write_atomic(path, _csv(kinds, export_rows(runs)))
+
+
+def export_rows(runs: Sequence[RunRecords]) -> list[dict[str, Cell]]:
+    """The table's rows, each with all columns of the CSV in their order; None: no value."""
+    kinds = _columns(runs)
+    rows = (row for run in runs for pair in run.pairs for row in _rows(run, pair))
+    return [{name: row.get(name) for name in kinds} for row in rows]
 
 
 def _columns(runs: Sequence[RunRecords]) -> dict[str, Any]:
@@ -67,12 +75,12 @@ def _columns(runs: Sequence[RunRecords]) -> dict[str, Any]:
     return kinds
 
 
-def _rows(run: RunRecords, pair: Pair) -> list[dict[str, _Cell]]:
+def _rows(run: RunRecords, pair: Pair) -> list[dict[str, Cell]]:
     end = run.outcomes[pair.pair_id]
     return [_row(run, pair, number, one) for number, one in enumerate(end.tries or (end,))]
 
 
-def _row(run: RunRecords, pair: Pair, number: int, end: Outcome) -> dict[str, _Cell]:
+def _row(run: RunRecords, pair: Pair, number: int, end: Outcome) -> dict[str, Cell]:
     edit, score = run.edits.get((pair.pair_id, number)), run.scores.get((pair.pair_id, number))
     row: dict[str, Any] = {"run": run.run, "scores": run.score_file, "try": number}
     row |= {"status": end.status, "value": end.value, "reason": end.reason}
@@ -97,7 +105,7 @@ def _fields(record: Record | None, prefix: str) -> dict[str, Any]:
     return {prefix + name: getattr(record, name) for name in record.__struct_fields__} if record else {}
 
 
-def _cell(value: Any) -> _Cell:
+def _cell(value: Any) -> Cell:
     if isinstance(value, tuple | list) and all(isinstance(entry, str) for entry in value):
         value = "; ".join(value)
     elif isinstance(value, tuple | list | dict):
@@ -106,7 +114,7 @@ def _cell(value: Any) -> _Cell:
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
-def _csv(kinds: Mapping[str, Any], rows: list[dict[str, _Cell]]) -> bytes:
+def _csv(kinds: Mapping[str, Any], rows: list[dict[str, Cell]]) -> bytes:
     file = io.StringIO(newline="")
     table = csv.writer(file)  # lines end with \r\n: only then is a lone \r in a text quoted before Python 3.13
     table.writerow([inert(name) for name in kinds])

@@ -68,7 +68,8 @@ def report(config: Config, world: World) -> int:
         from editbench.report.track import track
 
         track(content, config.track)
-    console.print(render_table(content))
+    if world.host is None:
+        console.print(render_table(content))
     log.info("Report: %s", page)
     return 0
 
