@@ -90,6 +90,8 @@ class Config:
     """report.html holds its pictures itself, small ones, and can be moved alone. Changes neither."""
     export: Path | None = None
     """A .csv or .parquet that report.py writes too: a row for each pair of each score file. Changes neither."""
+    plots: Path | None = None
+    """A folder that report.py writes the plots to as PDF and PNG too. Changes neither."""
     track: Literal["wandb", "trackio"] | None = None
     """A tracker that report.py, and so `editbench run`, logs numbers and pictures to as well. Changes neither."""
     trust_run: bool = False
@@ -132,10 +134,9 @@ class Config:
             raise UsageError(f"--export {self.export}: its ending must be .csv or .parquet")
         if form == ".parquet" and find_spec("pyarrow") is None:
             raise UsageError(f"--export {self.export}: pyarrow is missing: {install('parquet')}; or give a .csv")
-        if self.index is not None and (self.out or self.export or self.watch or self.standalone or self.track):
-            raise UsageError(
-                "--index: nothing else is written; leave out --out, --export, --watch, --standalone and --track"
-            )
+        beside_index = ("out", "export", "plots", "track", "watch", "standalone")
+        if self.index is not None and (given := [f"--{name}" for name in beside_index if getattr(self, name)]):
+            raise UsageError(f"--index: nothing else is written; leave out {', '.join(given)}")
         if self.track and find_spec(self.track) is None:
             raise UsageError(f"--track {self.track}: it is missing: pip install {self.track}")
         if self.expected and self.repeats > 1:
@@ -243,6 +244,7 @@ def to_yaml(config: Config) -> str:
         "accept_changes",
         "standalone",
         "export",
+        "plots",
         "track",
         "watch",
         "index",

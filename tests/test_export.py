@@ -121,7 +121,9 @@ def test_a_report_writes_the_table_too_and_tells_two_runs_of_one_name_apart(phot
     runs = (tmp_path / "a" / "run", tmp_path / "b" / "run")
     for run in runs:
         edit(Config(benchmark=photos_json, run_dir=(run,), editor=Unchanged()), World())
-    assert report(Config(run_dir=runs, out=tmp_path / "both", export=tmp_path / "pairs.csv"), World()) == 0
+    also = {"export": tmp_path / "pairs.csv", "plots": tmp_path / "paper"}
+    assert report(Config(run_dir=runs, out=tmp_path / "both", **also), World()) == 0
+    assert {path.name for path in (tmp_path / "paper").iterdir()} == {"coverage.pdf", "coverage.png"}
     rows = read_csv(tmp_path / "pairs.csv")
     assert [row["run"] for row in rows] == [str(run) for run in runs for _ in range(4)]
     assert {(row["status"], row["edit_flags"], row["score_device"]) for row in rows} == {

@@ -170,6 +170,7 @@ OPTIONS: dict[str, Changes | Refused | Elsewhere] = {
     "out": Elsewhere(Path("x"), EXPORTED),
     "standalone": Elsewhere(True, "test_report.told"),
     "export": Elsewhere(Path("x.csv"), EXPORTED),
+    "plots": Elsewhere(Path("x"), EXPORTED),
     "track": Elsewhere("trackio", "test_track.test_report_tracks_and_its_call_is_not_recorded"),
     "trust_run": Elsewhere(True, "test_trust.test_the_users_own_flag_is_enough_once"),
     "launcher": Elsewhere("slurm", "test_command.test_two_tasks_of_srun_are_refused_or_share_the_work_when_asked"),

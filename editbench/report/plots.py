@@ -1,15 +1,18 @@
 """Plots that a reader would rather look at: distributions, means with their intervals, coverage."""
 
+import contextlib
 import io
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from editbench.report import text
 from editbench.report.content import Content
 from editbench.report.versus import turned
+from editbench.run.durable import write_atomic
 from editbench.stats.comparison import Difference
 from editbench.stats.outcomes import RunRecords
 from editbench.stats.summary import Mean, Summary
@@ -24,6 +27,10 @@ _INK = "#010203"  # stands for the reader's text colour until `_svg` puts that i
 _FAILED, _WAITING = "#cf6a3c", "#9aa1ac"
 _FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'Noto Sans', 'Liberation Sans', sans-serif"
 _STYLE = "svg{color:#1c2330;background:none}@media(prefers-color-scheme:dark){svg{color:#dfe3ea}}"
+_PRINTED: dict[str, dict[str, Any]] = {
+    "pdf": {"metadata": {"CreationDate": None}},
+    "png": {"dpi": 300},
+}
 _BINS = 20
 _MOST_COMPARED = 3  # runs of which all pairs stand in the plot of differences; of more those of the leader
 _WIDTH_IN = 4.8  # beside each other on the page, the text is then as large as the page's
@@ -45,14 +52,37 @@ def draw_plots(content: Content) -> list[Plot]:
 
     Each is an SVG that takes the light or dark text colour from its reader and holds its text as text.
     """
+    with _look():
+        return [Plot(name=name, caption=caption, svg=_svg(figure)) for name, caption, figure in _figures(content)]
+
+
+def write_plots(content: Content, folder: Path) -> list[Path]:
+    """The same plots for a paper or a talk, `NAME.pdf` and `NAME.png` on white; the same runs give the same bytes.
+
+    Text in the PDF is text, in matplotlib's own font, which has no Chinese.
+
+    Raises:
+        OSError: the folder can't be written.
+    """
+    written: list[Path] = []
+    with _look():
+        for name, _, figure in _figures(content):
+            for form, options in _PRINTED.items():
+                file = io.BytesIO()
+                figure.savefig(file, format=form, facecolor="white", **options)
+                written.append(folder / f"{name}.{form}")
+                write_atomic(written[-1], file.getvalue())
+    return written
+
+
+@contextlib.contextmanager
+def _look() -> Generator[None]:
     import matplotlib  # half a second to import
 
-    runs = [(item.run, item.summary) for item in content.runs]
-    if not any(run.pairs for run, _ in runs):
-        return []
     fixed: dict[Any, Any] = {
         "svg.hashsalt": "editbench",
         "svg.fonttype": "none",
+        "pdf.fonttype": 42,  # TrueType: publishers refuse type 3
         "text.parse_math": False,  # a run's name may hold a dollar sign
         "font.size": 10,
         "font.family": ["DejaVu Sans"],  # ships with matplotlib: the same layout everywhere
@@ -62,18 +92,24 @@ def draw_plots(content: Content) -> list[Plot]:
         "xtick.color": _INK,
         "ytick.color": _INK,
     }
-    drawn: list[Plot] = []
     with matplotlib.rc_context(fixed), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # the reader's fonts draw the text
-        if any(summary.overall.num_scored for _, summary in runs):
-            drawn.append(Plot(name="scores", caption="Scores by category", svg=_svg(_distributions(runs))))
-            caption = "Means with 95 % intervals; the tick is the mean with failures counted at the bottom"
-            drawn.append(Plot(name="means", caption=caption, svg=_svg(_means([summary for _, summary in runs]))))
-        if any(entry.deciding.mean is not None for entry in content.comparisons):
-            caption = "Mean differences with 95 % intervals; filled: shown, also after Holm's correction"
-            drawn.append(Plot(name="differences", caption=caption, svg=_svg(_differences(content))))
-        drawn.append(Plot(name="coverage", caption="Pairs scored, failed and waiting", svg=_svg(_coverage(runs))))
-    return drawn
+        yield
+
+
+def _figures(content: Content) -> "Iterator[tuple[str, str, Figure]]":
+    """Name, caption and figure of the plots that there is data for."""
+    runs = [(item.run, item.summary) for item in content.runs]
+    if not any(run.pairs for run, _ in runs):
+        return
+    if any(summary.overall.num_scored for _, summary in runs):
+        yield "scores", "Scores by category", _distributions(runs)
+        caption = "Means with 95 % intervals; the tick is the mean with failures counted at the bottom"
+        yield "means", caption, _means([summary for _, summary in runs])
+    if any(entry.deciding.mean is not None for entry in content.comparisons):
+        caption = "Mean differences with 95 % intervals; filled: shown, also after Holm's correction"
+        yield "differences", caption, _differences(content)
+    yield "coverage", "Pairs scored, failed and waiting", _coverage(runs)
 
 
 def _rows(summaries: Sequence[Summary]) -> list[tuple[str, list[Mean]]]:
