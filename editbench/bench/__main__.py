@@ -5,6 +5,7 @@ python -m editbench.bench judge --out judge.json        # the judge at its real 
 python -m editbench.bench edit --small                  # the same steps with a tiny model, also without a GPU
 python -m editbench.bench scaling 1 2 --folder /data     # launch.sh on that many GPUs of 80 GB; 120 GB of disk
 python -m editbench.bench scale 1000 10000 100000       # every stage by number of pairs; no GPU
+python -m editbench.bench resume_score 100000           # the start of a resumed score, three calls a pair; no GPU
 python -m editbench.bench page 1200                     # the report's page in Chromium; no GPU
 python -m editbench.bench coverage                      # intervals, tests and power by simulation; no GPU
 """
@@ -14,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-_BENCHMARKS = ("coverage", "edit", "judge", "page", "scale", "scaling")
+_BENCHMARKS = ("coverage", "edit", "judge", "page", "resume_score", "scale", "scaling")
 
 
 def main(argv: Sequence[str]) -> None:
