@@ -63,10 +63,10 @@ def gedit(root: Path, categories: list[str]) -> tuple[Path, Path]:
     return root / "GEdit-Bench", root / "Step1X-Edit"
 
 
-def imgedit(root: Path, categories: list[str]) -> tuple[Path, Path]:
-    """ImgEdit's `Benchmark` with two pairs a category, keys from 22, and its repository."""
+def imgedit(root: Path, categories: list[str], each: int = 2) -> tuple[Path, Path]:
+    """ImgEdit's `Benchmark` with two pairs (or `each`) a category, keys from 22, and its repository."""
     rows: dict[str, dict[str, str]] = {}
-    for number in range(2 * len(categories)):
+    for number in range(each * len(categories)):
         category = categories[number % len(categories)]
         name = picture(root / "Benchmark/singleturn/animal" / f"{number:06}.jpg", number)
         rows[str(22 + number)] = {"id": f"animal/{name}", "prompt": f"Do {number}.", "edit_type": category}
@@ -77,8 +77,8 @@ def imgedit(root: Path, categories: list[str]) -> tuple[Path, Path]:
     return root / "Benchmark", root / "ImgEdit"
 
 
-def kris(root: Path, categories: list[str]) -> tuple[Path, Path]:
-    """KRIS-Bench with one pair a category, and its repository."""
+def kris(root: Path, categories: list[str], second: int = 0) -> tuple[Path, Path]:
+    """KRIS-Bench with one pair a category, a second one of the first `second` categories, and its repository."""
     for number, category in enumerate(categories):
         folder = root / "KRIS_Bench" / category
         sources: str | list[str] = picture(folder / "1.jpg", 4 * number)
@@ -89,7 +89,10 @@ def kris(root: Path, categories: list[str]) -> tuple[Path, Path]:
         row = {"ori_img": sources, "gt_img": "", "ins_en": f"Do {number}.", "explain_en": "Since it melts."}
         if category == "viewpoint_change":
             row["gt_img"] = picture(folder / "1_gt.jpg", 4 * number + 3)
-        write(folder / "annotation.json", json.dumps({"1": row}))
+        rows = {"1": row}
+        if number < second:
+            rows["2"] = row | {"ins_en": f"Do {number} again."}
+        write(folder / "annotation.json", json.dumps(rows))
     names = ("consist", "instruction_following", "view_instruction_following", "consist_temporal")
     names += ("instruction_temporal", "consist_multi", "instruction_multi")
     texts = "".join(f'prompt_{name} = """{name} {{instruct}}"""\n' for name in names)
