@@ -86,6 +86,11 @@ def test_imgedit(tmp_path):
     kinds = [round((items[n] + items[n + 9]) / 2, 2) for n in range(9) if n != 7]
     assert found["overall"]["value"] == pytest.approx(sum(kinds) / 8, abs=1e-6)
     assert (found["overall"]["num_scored"], found["overall"]["num_pairs"]) == (16, 18)
+    assert (found["overall"]["num_categories"], found["overall"]["num_categories_meant"]) == (8, 9)
+    assert found["item_mean"]["num_categories"] is None
+    document = (tmp_path / "run/report.md").read_text()
+    assert "(16 of 18 scored, over 8 of 9 categories, " in document
+    assert "overall is the mean of 8 of 9 categories; without a score: compose." in document
     rest = [item for n, item in enumerate(items) if n % 9 != 7]
     assert found["item_mean"]["value"] == pytest.approx(sum(rest) / 16, abs=1e-6)
 

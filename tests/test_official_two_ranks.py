@@ -18,7 +18,7 @@ from tests.test_official_configs import rise
 from tests.test_official_rise import C, L, S, T
 
 EDITOR = ("--editor", "QwenImageEdit", "--editor.init_args.model", "editbench:demo/editor")
-EDITOR += ("--editor.init_args.dtype", "float32", "--editor.init_args.num_inference_steps", "4")
+EDITOR += ("--editor.init_args.dtype", "float32", "--editor.init_args.num_inference_steps", "2")
 EDITOR += ("--editor.init_args.true_cfg_scale", "1.0")
 JUDGE = ("--judge", "QwenVL", "--judge.init_args.model", "editbench:demo/judge", "--judge.init_args.dtype", "float32")
 JUDGE += ("--judge.init_args.max_new_tokens", "16")
@@ -108,7 +108,7 @@ def test_an_official_benchmark_is_resumed_after_kills_in_editing_and_scoring(nam
     assert all(scores[pair_id] == row for pair_id, row in scored.items())  # what was asked is not asked again
     answers = [answer for row in scores.values() for answer in row["answers"]]
     assert answers
-    assert all(answer["reply"] and answer["failure"] != "error" for answer in answers)
+    assert all(answer["reply"] is not None and answer["failure"] != "error" for answer in answers)
 
     start("report.py", *argv)
     (told,) = json.loads((run / "report.json").read_text(encoding="utf-8"))["runs"]

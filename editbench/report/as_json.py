@@ -35,6 +35,7 @@
           scale             [lowest, highest], or null
           num_scored        pairs that the value is over
           num_pairs         pairs that it is meant to be over
+          num_categories, num_categories_meant  of a mean of categories: those with a number, and all; else null
           num_without_edit  of num_scored, pairs without an edit, which the official formula counts as such
           interval, interval_note  as in MEAN
           value_failures_as_low    the same with every failure at its dimension's lowest; number or null

@@ -11,7 +11,7 @@ from editbench.report.versus import turned
 from editbench.stats.comparison import Comparison, Difference
 from editbench.stats.correlation import TwoJudges
 from editbench.stats.outcomes import SCORED, RunRecords
-from editbench.stats.summary import Mean, Summary
+from editbench.stats.summary import HeadlineValue, Mean, Summary
 
 _REASONS_SHOWN = 10
 _MEAN = ("mean", "scored", "95 % interval")
@@ -96,13 +96,20 @@ def _headline(summary: Summary) -> str:
     if found is None or found.value is None:
         return f"**{name}**: no {text.markdown(text.label(found.name)) if found else 'headline'}."
     between = text.between(found.interval, found.interval_note)
+    kind = "95 % interval " if found.interval else "interval: "
     sentence = (
         f"**{name}**: {text.markdown(text.label(found.name))} **{text.number(found.value)}** ({found.num_scored} of "
-        f"{found.num_pairs} scored, {'95 % interval ' if found.interval else 'interval: '}{between})."
+        f"{found.num_pairs} scored{_over_categories(found)}, {kind}{between})."
     )
     if found.value_failures_as_low is not None and found.value_failures_as_low != found.value:
         sentence += f" With failures at their lowest: {text.number(found.value_failures_as_low)}."
     return sentence
+
+
+def _over_categories(found: HeadlineValue) -> str:
+    if found.num_categories is None:
+        return ""
+    return f", over {found.num_categories} of {found.num_categories_meant} categories"
 
 
 def _state(summary: Summary) -> Iterable[str]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from editbench.rubrics.headlines import Headline, select
 from editbench.stats.outcomes import FAILED, SCORED, RunRecords, numbered
 from editbench.stats.self_preference import shared_family
 
@@ -18,7 +19,7 @@ _MOST_NAMED = 3
 
 def remarks(run: RunRecords) -> tuple[str, ...]:
     """The most important first: the run's own notes, then what its records show; deterministic."""
-    found = (_models(run), _family(run), _partial(run), _by_category(run), _by_length(run), _few(run))
+    found = (_models(run), _family(run), _partial(run), _by_category(run), _by_length(run), _categories(run), _few(run))
     return (*run.notes, *(sentence for sentence in found if sentence))
 
 
@@ -101,6 +102,28 @@ def _standing(failed: Sequence[int], scored: Sequence[int]) -> float:
     num, all_ = len(failed), len(ranks)
     variance = num * (all_ - num) / (all_ * (all_ - 1)) * float(((ranks - ranks.mean()) ** 2).sum())
     return (float(ranks[:num].sum()) - num * (all_ + 1) / 2) / math.sqrt(variance) if variance else 0.0
+
+
+def categories_of(run: RunRecords, headline: Headline) -> set[str] | None:
+    """The categories with a number, of a headline that is their mean over all pairs; None of any other headline."""
+    if [level.by for level in headline.levels] != ["category"] or headline.where is not None:
+        return None
+    rows = [(pair, run.outcomes[pair.pair_id].row) for pair in run.pairs]
+    return {pair.category for pair, _, _ in select(headline, rows)}
+
+
+def _categories(run: RunRecords) -> str | None:
+    """Of the first headline: a mean of fewer categories is not the number that others print."""
+    headline = run.headlines[0]
+    found = categories_of(run, headline)
+    of_pairs = {pair.category for pair in run.pairs}
+    missing = [name for name in run.categories if name in of_pairs and name not in (found or ())]
+    if not found or not missing:  # those without a pair are named by `_few`
+        return None
+    return (
+        f"{headline.name.replace('_', ' ')} is the mean of {len(found)} of {len(run.categories)} categories; without a "
+        f"score: {_named(missing)}."
+    )
 
 
 def _few(run: RunRecords) -> str | None:

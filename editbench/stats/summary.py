@@ -10,7 +10,7 @@ from editbench.records import Pair
 from editbench.rubrics.headlines import Headline, compute, select
 from editbench.stats.intervals import Interval, Range, headline_interval
 from editbench.stats.outcomes import FAILED, NO_EDIT, SCORED, WAITING, Outcome, RunRecords
-from editbench.stats.remarks import remarks
+from editbench.stats.remarks import categories_of, remarks
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +57,10 @@ class HeadlineValue:
     """Pairs that the value is over."""
     num_pairs: int
     """Pairs that it is meant to be over."""
+    num_categories: int | None
+    """Of a mean of categories over all pairs, how many of them have a number; None of any other headline."""
+    num_categories_meant: int | None
+    """Of how many, also those that no pair is of."""
     num_without_edit: int
     """How many of `num_scored` have no edit: the official formula gives such pairs a value."""
     interval: Interval | None
@@ -233,12 +237,15 @@ def headline_value(run: RunRecords, headline: Headline) -> HeadlineValue:
     low = [(pair, end.low_row) for pair in run.pairs if (end := run.outcomes[pair.pair_id]).status not in WAITING]
     counted = {pair.pair_id for pair, _, _ in select(headline, rows)}
     interval, note = headline_interval(headline, rows)
+    categories = categories_of(run, headline)
     return HeadlineValue(
         name=headline.name,
         value=compute(headline, rows),
         scale=headline.scale if all(math.isfinite(end) for end in headline.scale) else None,
         num_scored=len(counted),
         num_pairs=num_pairs,
+        num_categories=None if categories is None else len(categories),
+        num_categories_meant=None if categories is None else len(run.categories),
         num_without_edit=sum(run.outcomes[name].status in NO_EDIT for name in counted),
         interval=interval,
         interval_note=note,
