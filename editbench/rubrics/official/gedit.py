@@ -124,14 +124,13 @@ class GEdit(OfficialRubric):
         if _BARE.fullmatch(text):
             text = f'{{"score": {text}}}'
         low, high = SCALE
-        found = Reading(failure="unreadable", detail="")
-        for count in (2, 1, None):  # a single number counts as a list of one
-            found = read_json(text, {"score": Key(low=low, high=high, count=count)})
-            if found.failure != "unreadable":
-                break
+        # a single number counts as a list of one
+        tried = [read_json(text, {"score": Key(low=low, high=high, count=count)}) for count in (2, 1, None)]
+        found = next((reading for reading in tried if reading.failure != "unreadable"), tried[0])
         (name,) = question.gives
         numbers = None if found.numbers is None else {name: min(found.numbers.values())}
-        detail = "two numbers from 0 to 10 were asked for" if found.failure == "unreadable" else found.detail
+        asked = "two numbers from 0 to 10 were asked for"
+        detail = f"{asked}; {found.detail}" if found.failure == "unreadable" else found.detail
         return Reading(numbers=numbers, failure=found.failure, detail=detail, notes=notes + found.notes)
 
     def values(self, pair: Pair, readings: Mapping[str, float | None]) -> Mapping[str, float | None]:
