@@ -55,6 +55,8 @@ def kris(root: Path) -> tuple[Path, Path, tuple[str, ...]]:
 OFFICIAL: Mapping[str, tuple[Callable[[Path], tuple[Path, Path, tuple[str, ...]]], int, str]] = {
     "gedit": (gedit, 22, "G_O"),
     "imgedit": (imgedit, 27, "overall"),
+    "rise": (rise_of_twenty, 20, "accuracy"),
+    "kris": (kris, 22, "flat"),
 }
 """The data, its number of pairs, and the first headline."""
 
