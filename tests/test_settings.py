@@ -295,6 +295,12 @@ PLUGIN_SETTINGS: dict[str, dict[str, Any]] = {
         "table": Refused("/no/such/table.csv", "/no/such/table.csv"),
     },
     "Unchanged": {},
+    "LivePipeline": {
+        "pipeline": Refused("NoPipeline", "lived in another process"),
+        "name": Refused("", "needs a name"),
+        "num_inference_steps": Refused(0, "must be 1 or more"),
+        "call": Refused({"prompt": "x"}, "prompt is set by the editor"),
+    },
     "QwenVL": {
         "model": Refused("/no/such/folder", "/no/such/folder"),
         "revision": Refused("abc", "has no revision abc"),
@@ -346,6 +352,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "Diffusers": DEMO,
     "QwenImageEdit": DEMO,
     "QwenImageEditPlus": DEMO,
+    "LivePipeline": {"pipeline": "QwenImageEditPipeline", "name": "step-100"},
     "ImagesAPI": {"model": "x"},
     "Saved": {"folder": str(Path(__file__).parent)},
     "QwenVL": {"model": "editbench:demo/judge", "dtype": "float32"},
