@@ -199,3 +199,5 @@ class Score(Record, frozen=True, kw_only=True):
     """The rubric's version, such as `aspects-1`."""
     device: str = ""
     """What the judge ran on."""
+    num_gpus: int = 1
+    """So many GPUs answered together, each for the whole of a call's time."""

@@ -416,6 +416,8 @@ def test_time_is_summed_over_all_that_took_time_and_names_its_device():
     summary = summarize(replace(run, edits=edits, scores=scores))
     assert (summary.editing.median_s, summary.editing.mean_s, summary.editing.unit) == (13.0, 21.0, "CPU-s")
     assert (summary.scoring.mean_s, summary.scoring.unit, summary.scoring.num_timed) == (0.5, "GPU-s", 2)
+    spread = {k: msgspec.structs.replace(one, num_gpus=4) for k, one in scores.items()}
+    assert summarize(replace(run, scores=spread)).scoring.mean_s == 2.0
     assert summary.flags == {"unchanged": 0, "constant": 0, "resized": 2}  # a failed edit has no image to flag
 
 

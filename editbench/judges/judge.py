@@ -126,6 +126,10 @@ class Judge(ABC):
         """
         return "cpu"
 
+    def num_gpus(self, world: World) -> int:
+        """How many GPUs are taken for one answer, once loaded; what it costs is counted by them. 1 on the CPU."""
+        return 1
+
     def num_at_once(self) -> int | None:
         """How many messages it can answer at once, once loaded; None: the harness goes by the free memory."""
         return None

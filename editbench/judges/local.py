@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 from editbench.errors import UsageError
 from editbench.judges.judge import Judge, Message, Way
 from editbench.models.checkpoints import check_checkpoint, identity, model_name, weight_bytes
+from editbench.process.world import World
 
 
 @dataclass(kw_only=True)
@@ -55,6 +56,10 @@ class LocalJudge(Judge):
     def weight_bytes(self) -> int | None:
         """By the checkpoint's index."""
         return weight_bytes(self.model, self.revision, 4 if self.dtype == "float32" else 2)
+
+    def num_gpus(self, world: World) -> int:
+        """All of this process's: the weights are spread over them."""
+        return max(1, len(world.gpus))
 
     def _take_processor(self, processor: Any) -> None:
         self._processor = processor

@@ -281,7 +281,8 @@ def _time(summaries: Sequence[Summary]) -> str:
         for label, cost in (("editing", summary.editing), ("scoring", summary.scoring)):
             made_on = text.markdown(text.counted(cost.devices))
             mean = f"{text.seconds(cost.mean_s)} {cost.unit}" if cost.num_timed else "–"
-            rows.append([*who, label, f"{text.seconds(cost.median_s)} s", mean, str(cost.num_timed), made_on])
+            median = f"{text.seconds(cost.median_s)} {cost.unit}" if cost.num_timed else "–"
+            rows.append([*who, label, median, mean, str(cost.num_timed), made_on])
     names = [*(["run"] if len(summaries) > 1 else []), "", "median", "mean a pair", "timed", "pairs by device"]
     table = _table(names, rows, num_left=len(names) - 4)
     flags = "; ".join(f"{text.markdown(s.name)}: {text.markdown(text.counted(s.flags))}" for s in summaries)

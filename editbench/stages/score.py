@@ -148,7 +148,7 @@ class _Share:
         self._watchdog = watchdog
         self._how = protocol(config)
         self._rubric = config.rubric
-        self._device = ""
+        self._device, self._num_gpus = "", 1
         self._pending = _Pending(size=1)
         self._is_first = True
 
@@ -225,6 +225,7 @@ class _Share:
         self._watchdog.begin(f"rank {self._world.rank}: loading {self._config.judge.name}")
         start = time.monotonic()
         self._device = self._config.judge.ready(self._world)
+        self._num_gpus = self._config.judge.num_gpus(self._world)
         self._world.count(turn, 1)
         by_table = next((size for limit, size in _BATCH_BY_GIB if free is not None and free < limit), _LARGEST_BATCH)
         room = self._config.judge.num_at_once()
@@ -404,6 +405,7 @@ class _Share:
             edit_sha256=edit.sha256,
             rubric=self._rubric.version,
             device=self._device,
+            num_gpus=self._num_gpus,
         )
 
     def _fail(self, blank: Score, failure: Failure, detail: str) -> None:

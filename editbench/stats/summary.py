@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from editbench.records import Pair
+from editbench.records import Pair, Score
 from editbench.rubrics.headlines import Headline, compute, select
 from editbench.stats.intervals import Interval, Range, headline_interval
 from editbench.stats.outcomes import FAILED, NO_EDIT, SCORED, WAITING, Outcome, RunRecords
@@ -88,7 +88,7 @@ class Tries:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cost:
-    """What a stage took, seconds on one device."""
+    """What a stage took: seconds of all the devices that worked on a pair, so twice the time where two did."""
 
     median_s: float | None
     """Median over the edits, or scored edits, that have a duration."""
@@ -190,7 +190,7 @@ def summarize(run: RunRecords) -> Summary:
         tries=_tries(run),
         models=dict(Counter(answer.model for answer in answers if answer.model).most_common()),
         editing=_cost([(edit.duration_s, edit.device) for edit in edits]),
-        scoring=_cost([(_duration([answer.duration_s for answer in one.answers]), one.device) for one in scores]),
+        scoring=_cost([(_duration(one), one.device) for one in scores]),
         flags=dict(flags),
         scale=run.scale,
         remarks=remarks(run),
@@ -286,10 +286,10 @@ def _tries(run: RunRecords) -> Tries | None:
     )
 
 
-def _duration(durations: Sequence[float | None]) -> float | None:
-    """Of all calls of one edit together."""
-    known = [duration for duration in durations if duration is not None]
-    return math.fsum(known) if known else None
+def _duration(score: Score) -> float | None:
+    """Of all calls about one edit, on all of the judge's GPUs."""
+    known = [answer.duration_s for answer in score.answers if answer.duration_s is not None]
+    return score.num_gpus * math.fsum(known) if known else None
 
 
 def _cost(taken: Sequence[tuple[float | None, str]]) -> Cost:
