@@ -21,7 +21,7 @@ LINES = [
 
 
 def test_the_editor_of_the_readme_works_as_it_stands(dots, tmp_path, monkeypatch):
-    (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    code, *_ = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     (tmp_path / "my_editors.py").write_text(code, encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     (line,) = [line for line in LINES if "my_editors" in line]

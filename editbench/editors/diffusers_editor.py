@@ -51,8 +51,32 @@ _OPTION = "--editor.init_args.model"
 _INDEX = "model_index.json"
 
 
+class _LiveOrLoaded(Editor):
+    """Apart from `Diffusers`, since jsonargparse reads the settings of a class off a `__new__` of its own."""
+
+    @overload
+    def __new__(
+        cls, *, pipeline: object, name: str, num_inference_steps: int = 50, call: dict[str, Any] | None = None
+    ) -> "LivePipeline": ...
+    @overload
+    def __new__(cls, **settings: Any) -> Self: ...
+    def __new__(cls, **settings: Any) -> Any:
+        """An editor of this class, or a `LivePipeline` where `pipeline` is no name.
+
+        Raises:
+            UsageError: a live pipeline is given to a subclass, whose settings it would not have.
+        """
+        if isinstance(settings.get("pipeline"), str | None) or cls.__name__ == "LivePipeline":
+            return super().__new__(cls)
+        if cls is not Diffusers:
+            raise UsageError(f"{cls.__name__}: give the live pipeline to Diffusers(pipeline=…, name=…, call=…)")
+        from editbench.editors.live import LivePipeline
+
+        return object.__new__(LivePipeline)  # whose __init__ Python calls then
+
+
 @dataclass(kw_only=True)
-class Diffusers(Editor):
+class Diffusers(_LiveOrLoaded):
     """Any diffusers pipeline that takes `image` and `prompt` and returns images.
 
     From Python `Diffusers(pipeline=pipe, name="my-step-100")` edits with a pipeline that is loaded: `LivePipeline`.
@@ -92,26 +116,6 @@ class Diffusers(Editor):
     )
     _special_tokens: frozenset[str] = field(default=frozenset(), init=False)
     _found_quantized: tuple[str, ...] = field(default=(), init=False)
-
-    @overload
-    def __new__(
-        cls, *, pipeline: object, name: str, num_inference_steps: int = 50, call: dict[str, Any] | None = None
-    ) -> "LivePipeline": ...
-    @overload
-    def __new__(cls, **settings: Any) -> Self: ...
-    def __new__(cls, **settings: Any) -> Any:
-        """An editor of this class, or a `LivePipeline` where `pipeline` is no name.
-
-        Raises:
-            UsageError: a live pipeline is given to a subclass, whose settings it would not have.
-        """
-        if isinstance(settings.get("pipeline"), str | None) or cls.__name__ == "LivePipeline":
-            return super().__new__(cls)
-        if cls is not Diffusers:
-            raise UsageError(f"{cls.__name__}: give the live pipeline to Diffusers(pipeline=…, name=…, call=…)")
-        from editbench.editors.live import LivePipeline
-
-        return object.__new__(LivePipeline)  # whose __init__ Python calls then
 
     def __post_init__(self) -> None:
         """Refuse settings that can't work, or that would be accepted and not used.
