@@ -274,7 +274,6 @@ SENT = "test_images_api.test_the_source_and_the_instruction_are_sent_and_the_pic
 NAMED = "test_settings.test_the_key_of_a_server_is_read_from_the_named_variable"
 FOUND = "test_tries.test_saved_images_are_found_by_a_template_in_any_case_of_the_ending"
 OFFICIAL: dict[str, Any] = {"prompts": Refused("/no/such/folder", "/no/such/folder")}
-LIVE = "test_api.test_a_live_pipeline_stands_in_the_run_as_its_class_and_its_name"
 PLUGIN_SETTINGS: dict[str, dict[str, Any]] = {
     "Diffusers": DIFFUSERS,
     "QwenImageEdit": QWEN,
@@ -294,12 +293,6 @@ PLUGIN_SETTINGS: dict[str, dict[str, Any]] = {
         "folder": Refused("/no/such/folder", "/no/such/folder"),
         "template": Elsewhere("{id}.jpg", FOUND),
         "table": Refused("/no/such/table.csv", "/no/such/table.csv"),
-    },
-    "LivePipeline": {
-        "pipeline": Elsewhere("AnotherPipeline", LIVE),
-        "name": Elsewhere("my-step-200", LIVE),
-        "num_inference_steps": Refused(0, "num_inference_steps is 0"),
-        "call": Refused({"prompt": "x"}, "prompt is set by the editor"),
     },
     "Unchanged": {},
     "LivePipeline": {
@@ -362,7 +355,6 @@ NEEDED: dict[str, dict[str, Any]] = {
     "LivePipeline": {"pipeline": "QwenImageEditPipeline", "name": "step-100"},
     "ImagesAPI": {"model": "x"},
     "Saved": {"folder": str(Path(__file__).parent)},
-    "LivePipeline": {"pipeline": "PaintPipeline", "name": "my-step-100"},
     "QwenVL": {"model": "editbench:demo/judge", "dtype": "float32"},
     "VLLM": {"model": "editbench:demo/judge", "dtype": "float32"},
     "Recorded": {"replies": "replies.jsonl"},
