@@ -3,6 +3,7 @@ import csv
 import hashlib
 import io
 import json
+import math
 import os
 import re
 import shutil
@@ -16,11 +17,13 @@ from urllib.parse import quote, unquote
 import pytest
 from msgspec.structs import replace as changed
 from PIL import Image
+from pyarrow import parquet
 from rich.cells import cell_len
 from rich.console import Console
 
 from editbench.errors import UsageError
 from editbench.records import Answer
+from editbench.records import Picture as RecordedPicture
 from editbench.report import as_json, render_table, tell, text, write_report
 from editbench.report.results import tables as results_of
 from editbench.report.results import to_csv, to_latex, to_markdown
@@ -158,6 +161,34 @@ def test_a_thumbnail_is_small_and_made_once_for_each_image(told, tmp_path):
     assert len(after) == 12
 
 
+def test_each_edit_s_change_is_measured_once_at_a_small_size_and_outside_the_mask_too(tmp_path, monkeypatch):
+    run = make_run(tmp_path / "run", num=2, pending=0)
+    first = run.pairs[0].pair_id
+    source, edited, mask = Image.new("RGB", (512, 256)), Image.new("RGB", (512, 256)), Image.new("L", (512, 256))
+    edited.paste("white", (0, 0, 256, 256))  # the left half is edited, as the mask allows, and a fourth of the right
+    edited.paste("white", (256, 0, 320, 256))
+    mask.paste(255, (0, 0, 256, 256))
+    for path, image in ((run.sources[first][0], source), (run.edits[first, 0].image, edited), ("mask.png", mask)):
+        image.save(run.root / path)
+    pairs = (changed(run.pairs[0], references={"mask": RecordedPicture(sha256="m")}), run.pairs[1])
+    run = replace(run, pairs=pairs, references={first: {"mask": "mask.png"}})
+    page = write_report(tell([run]), run.root, export=tmp_path / "scores.parquet")
+    edits = [pair["edits"][0][0] for pair in data_of(page)["pairs"]]
+    share, _, psnr = edits[0]["d"]
+    assert share == pytest.approx(0.625, abs=0.01)
+    assert psnr == pytest.approx(10 * math.log10(1 / 0.625), abs=0.1)
+    assert edits[0]["o"][0] == pytest.approx(0.25, abs=0.01)
+    assert "o" not in edits[1]
+    assert Image.open(run.root / unquote(edits[0]["m"])).size == (256, 128)
+    rows = parquet.read_table(tmp_path / "scores.parquet").to_pylist()
+    assert [row["change_share"] for row in rows] == pytest.approx([edit["d"][0] for edit in edits], abs=1e-4)
+    outside = [row["consistency_outside_the_edit_share"] for row in rows]
+    assert outside == [pytest.approx(0.25, abs=0.01), None]
+    before = page.read_bytes()
+    monkeypatch.setattr("editbench.report.pictures.describe", None)  # a second page measures nothing
+    assert write_report(tell([run]), run.root).read_bytes() == before
+
+
 def test_a_picture_that_is_broken_behind_its_header_is_said_not_to_be_there(tmp_path, caplog):
     run = make_run(tmp_path / "run", num=6, pending=0)
     file = run.root / run.edits[run.pairs[0].pair_id, 0].image
@@ -197,6 +228,20 @@ def test_the_json_keeps_its_contract(told):
     means = [mean["mean"] for mean in first["categories"].values()]
     assert first["headlines"][0]["value"] == pytest.approx(sum(means) / 5)
     assert first["headlines"][0]["scale"] == [0.0, 10.0]
+
+
+def test_what_a_server_counted_for_the_edits_stands_in_every_form(told, tmp_path):
+    run = told["runs"][0]
+    details = {"price": 0.5, "currency": "USD", "usage": {"output_tokens": 1000}}
+    edits = {key: changed(edit, details=details) for key, edit in run.edits.items()}
+    write_report(tell([replace(run, edits=edits)]), tmp_path)
+    (found,) = json.loads((tmp_path / "report.json").read_text())["runs"]
+    wanted = {"prices": {"USD": 14.0}, "num_priced": 28, "num_unpriced": 0}
+    assert found["spent"] == wanted | {"usage": {"output_tokens": 28000}, "num_used": 28}
+    for name in ("report.md", "report.html"):
+        assert "14.00 USD for 28 edits; 28,000 output_tokens in 28 edits" in (tmp_path / name).read_text().replace(
+            "\\", ""
+        )
 
 
 def test_three_dimensions_and_two_headlines_stand_in_json_on_the_rubric_s_own_scale(told):
@@ -379,9 +424,10 @@ def test_outside_text_in_markdown(given, wanted):
 
 def test_the_same_records_give_the_same_bytes(told, tmp_path):
     first = told["runs"][0]
-    written = [path for pattern in ("report.*", "plots/*", "thumbnails/*") for path in first.root.glob(pattern)]
+    patterns = ("report.*", "plots/*", "thumbnails/*", "changes/*")
+    written = [path for pattern in patterns for path in first.root.glob(pattern)]
     before = {path: path.read_bytes() for path in written}
-    assert len(before) == 6 + 57
+    assert len(before) == 6 + 57 + 28  # 27 edits with a map each, and their measures
     write_report(tell([first]), first.root)
     assert before == {path: path.read_bytes() for path in before}
     assert not list(first.root.rglob("*.tmp"))
@@ -586,6 +632,22 @@ def test_cards_show_thumbnails_and_an_opened_pair_the_pictures_themselves(visit)
     assert [unquote(address) for address in shown] == [
         f"{folder}/00000_物理.png" for folder in ("sources", "images", "sources")
     ]
+
+
+def test_the_change_map_is_the_third_picture_and_pairs_are_sorted_by_how_much_changed(visit):
+    page = visit("one")
+    figures = page.locator("#cards .card").first.locator("figure")
+    assert figures.evaluate_all("all => all.map(one => one.className)") == ["source", "edit", "change"]
+    assert figures.nth(2).locator("img").get_attribute("loading") == "lazy"
+    page.select_option("#sort", "changed")
+    most_first = values(page, 'changedShare(pair, "d")')
+    assert len(most_first) > 20
+    assert most_first == sorted(most_first, reverse=True)
+    page.select_option("#sort", "kept")
+    assert values(page, 'changedShare(pair, "d")') == sorted(most_first)
+    page.locator("#cards a.figures").first.click()
+    page.wait_for_selector("#viewer[open]")
+    assert "Changed: " in page.locator("#view .edit .small").first.text_content()
 
 
 def test_a_slider_moves_by_keyboard_and_pointer_between_source_and_edit(visit):

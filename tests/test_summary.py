@@ -15,7 +15,7 @@ from editbench.rubrics.rubric import Question, Reading, Rubric
 from editbench.stats.headlines import tabulate
 from editbench.stats.intervals import MIN_GROUPS
 from editbench.stats.outcomes import FAILED, RunRecords
-from editbench.stats.summary import headline_value, summarize
+from editbench.stats.summary import Spent, headline_value, summarize
 
 
 @dataclass(frozen=True)
@@ -445,3 +445,29 @@ def test_the_category_mean_s_interval_covers_the_true_mean_about_as_often_as_it_
         interval = headline_value(run, CATEGORY_MEAN).interval
         hits += interval.low <= 5.0 <= interval.high
     assert 0.87 <= hits / 120 <= 0.99
+
+
+def test_price_and_usage_of_all_edits_are_added_up_and_what_is_not_known_is_counted():
+    counted = {"input_tokens": 10, "details": {"image_tokens": 7}}
+    details = [
+        {"price": 0.25, "currency": "USD", "usage": counted},
+        {"price": None, "currency": "USD"},
+        {
+            "turns": [{"price": 1.0, "currency": "USD", "usage": counted}, {"price": 0.5, "currency": "USD"}],
+            "price": 1.5,
+        },
+        {},
+    ]
+    run = a_run([5.0, 6.0, 7.0, 8.0])
+    edits = {
+        key: msgspec.structs.replace(edit, details=found)
+        for (key, edit), found in zip(run.edits.items(), details, strict=True)
+    }
+    assert summarize(run).spent is None
+    assert summarize(replace(run, edits=edits)).spent == Spent(
+        prices={"USD": 1.75},
+        num_priced=2,
+        num_unpriced=1,
+        usage={"input_tokens": 20, "details.image_tokens": 14},
+        num_used=2,
+    )

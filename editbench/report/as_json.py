@@ -25,6 +25,9 @@
           models            {model that answered: replies}
           editing, scoring  {"median_s", "mean_s": number or null, "unit": "GPU-s" or "CPU-s", "num_timed",
                             "devices": {name: edits or scores}}
+          spent             null, or {"prices", "num_priced", "num_unpriced", "usage", "num_used"}: what the editor's
+                            server counted: {currency: sum} by the user's prices, edits that it is over, edits whose
+                            price is not known; {what: sum} in the server's words, edits that it is over
           flags             {"unchanged", "constant", "resized", …: edits}
           settings          {name: text}
           notes             what a reader must know before the numbers, a sentence each
@@ -171,6 +174,7 @@ def _run(run: RunRecords, summary: Summary) -> dict[str, Any]:
         "models": dict(summary.models),
         "editing": _cost(summary.editing),
         "scoring": _cost(summary.scoring),
+        "spent": asdict(summary.spent) if summary.spent else None,
         "flags": dict(summary.flags),
         "settings": dict(run.settings),
         "notes": list(run.notes),

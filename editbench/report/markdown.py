@@ -286,7 +286,9 @@ def _time(summaries: Sequence[Summary]) -> str:
     names = [*(["run"] if len(summaries) > 1 else []), "", "median", "mean a pair", "timed", "pairs by device"]
     table = _table(names, rows, num_left=len(names) - 4)
     flags = "; ".join(f"{text.markdown(s.name)}: {text.markdown(text.counted(s.flags))}" for s in summaries)
-    return f"{table}\n\nEdited images by flag: {flags}."
+    spent = [f"{text.markdown(s.name)}: {text.markdown(text.spent(s.spent))}" for s in summaries if s.spent]
+    paid = f"\n\nThe editor's server counted: {'; '.join(spent)}." if spent else ""
+    return f"{table}\n\nEdited images by flag: {flags}.{paid}"
 
 
 def _settings(runs: Sequence[RunRecords]) -> Iterable[str]:

@@ -105,8 +105,16 @@ function sortKey(pair) {
     disagreement: () => negative(pair.disagreement ?? null),
     first: () => step,
     second: () => negative(step),
+    changed: () => negative(changedShare(pair, "d")),
+    kept: () => changedShare(pair, "d"),
+    outside: () => negative(changedShare(pair, "o")),
     newest: () => pair.newest ?? null,
   }[chosen("sort")]();
+}
+
+// The share of pixels that the chosen runs changed, over all ("d") or outside the benchmark's mask ("o"): their mean.
+function changedShare(pair, which) {
+  return mean(chosenRuns().flatMap((run) => pair.edits[run].flatMap((edit) => (edit[which] ? [edit[which][0]] : []))));
 }
 
 function triesSpread(pair) {
@@ -241,8 +249,28 @@ function editFigure(pair, run, place, full) {
     frame(edit.p, `Edit of ${pair.id} by ${runs[run].name}`, alone ? status.name : "no edited image here", full),
     make("figcaption", {}, label, score),
     more.length > 0 && make("p", { class: "small" }, more.join(" · ")),
+    full && edit.d && make("p", { class: "small" }, changeWords(edit.d, "Changed")),
+    full && edit.o && make("p", { class: "small" }, changeWords(edit.o, "Consistency outside the edit, changed")),
     notes.length > 0 && make("p", { class: "meta" }, ...notes),
     edit.r && make("p", { class: "reason", dir: "auto" }, edit.r),
+  );
+}
+
+// What an edit changed, in numbers that describe it and judge nothing.
+function changeWords([share, ssim, psnr], what) {
+  const parts = [`${(100 * share).toFixed(share < 0.1 ? 1 : 0)} % of pixels`, `SSIM ${two(ssim)}`, isNumber(psnr) ? `PSNR ${psnr.toFixed(1)} dB` : "no pixel differs"];
+  return `${what}: ${parts.join(" · ")}`;
+}
+
+function mapFigure(pair, run, place, full) {
+  const edit = pair.edits[run][place];
+  if (!edit.m) return null;
+  const [, width, height] = pair.sources[0];
+  return make(
+    "figure",
+    { class: "change" },
+    frame([edit.m, width, height, null], `Where the edit of ${pair.id} differs from its source`, "", full),
+    make("figcaption", {}, make("span", { class: "label" }, full ? "Change, four times as bright" : `Changed: ${(100 * edit.d[0]).toFixed(edit.d[0] < 0.1 ? 1 : 0)} % of pixels`)),
   );
 }
 
@@ -252,9 +280,12 @@ function figures(pair, full) {
   const sources = pair.sources.map((_, place) => sourceFigure(pair, place, full));
   const references = full ? (pair.references ?? []).map(([label, picture]) => referenceFigure(pair, label, picture)) : [];
   const edits = chosenRuns().flatMap((run) =>
-    (full ? pair.edits[run] : [0]).map((_, place) => editFigure(pair, run, place, full)),
+    (full ? pair.edits[run] : [0]).flatMap((_, place) => [
+      editFigure(pair, run, place, full),
+      ...(chosenRuns().length === 1 ? [mapFigure(pair, run, place, full)] : []),
+    ]),
   );
-  return [...sources, ...references, ...edits];
+  return [...sources, ...references, ...edits].filter((figure) => figure !== null);
 }
 
 function referenceFigure(pair, label, picture) {

@@ -21,6 +21,7 @@ from editbench.report.pictures import Picture, Pictures
 from editbench.report.plots import COLORS
 from editbench.report.results import FORMS, tables
 from editbench.report.versus import turned
+from editbench.stats.change import Change
 from editbench.stats.comparison import Comparison
 from editbench.stats.correlation import TwoJudges
 from editbench.stats.outcomes import FAILED, SCORED, WAITING, Outcome, RunRecords
@@ -153,6 +154,8 @@ class _Pairs:
             if answer.failure is not None
         )
         self.failed_calls = sorted(failed)
+        changes = [picture.change for picture in pictures.values() if picture.change]
+        self.changes, self.outside = bool(changes), any(change.outside for change in changes)
         self.several_tries = any(run.num_tries > 1 for run in self._runs)
 
     def data(self) -> dict[str, Any]:
@@ -229,6 +232,9 @@ class _Pairs:
         values = [end.value if name == "value" else end.dimensions.get(name) for name in self.measures]
         return _known(
             p=_picture(picture),
+            m=picture and picture.map_url and str(picture.map_url),
+            d=picture and picture.change and _change(picture.change.whole),
+            o=picture and picture.change and picture.change.outside and _change(picture.change.outside),
             f=[self.flags.index(flag) for flag in edit.flags] if edit else None,
             c=sorted(self.failed_calls.index(call) for call in calls),
             r=end.reason and text.visible(end.reason),
@@ -289,6 +295,11 @@ def _answer(answer: Answer) -> dict[str, Any]:
 
 def _picture(picture: Picture | None) -> list[Any] | None:
     return None if picture is None else [str(picture.url), picture.width, picture.height, picture.full]
+
+
+def _change(found: Change) -> list[float | None]:
+    """Share of pixels changed, SSIM, PSNR."""
+    return [round(found.changed, 4), round(found.ssim, 4), found.psnr_db and round(found.psnr_db, 2)]
 
 
 def _json(data: Any) -> Markup:
@@ -388,7 +399,16 @@ def environment_of_pages() -> jinja2.Environment:
     shared |= {"CONTROL_NAMES": text.CONTROL_NAMES, "CONTROL_DIFFERENCES": text.CONTROL_DIFFERENCES, "quote": quote}
     functions = (
         *(text.number, text.seconds, text.interval, text.between, text.of, text.not_scored, text.signed, text.p_value),
-        *(text.low, text.judged, text.steps, text.listed, text.label, text.below_right, text.self_preference),
+        *(
+            text.low,
+            text.judged,
+            text.steps,
+            text.listed,
+            text.label,
+            text.spent,
+            text.below_right,
+            text.self_preference,
+        ),
         *(
             failed_calls,
             judged_alike,

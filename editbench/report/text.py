@@ -11,7 +11,7 @@ from editbench.stats.intervals import Interval
 from editbench.stats.judge_health import Control, ControlKind, Health, findings
 from editbench.stats.outcomes import RunRecords, numbered
 from editbench.stats.self_preference import Preference
-from editbench.stats.summary import Mean, Summary
+from editbench.stats.summary import Mean, Spent, Summary
 
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -68,6 +68,21 @@ def seconds(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def spent(found: Spent) -> str:
+    """`12.40 USD for 300 edits, 2 more without a price; 1,234,567 output_tokens, …`."""
+    parts = [
+        f"{total:,.2f} {currency}".rstrip() if total >= 1 else f"{total:.4g} {currency}".rstrip()
+        for currency, total in found.prices.items()
+    ]
+    said = [f"{' + '.join(parts)} for {numbered(found.num_priced, 'edit')}"] if parts else []
+    if found.num_unpriced:
+        said.append(f"{numbered(found.num_unpriced, 'edit')} without a known price")
+    if found.usage:
+        counts = ", ".join(f"{total:,} {name}" for name, total in found.usage.items() if "." not in name)
+        said.append(f"{counts or 'usage'} in {numbered(found.num_used, 'edit')}")
+    return "; ".join(said)
 
 
 def interval(of: Mean | Difference) -> str:

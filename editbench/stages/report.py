@@ -14,7 +14,7 @@ from editbench.errors import UsageError
 from editbench.process.console import console, start_logging
 from editbench.process.signals import Stopped
 from editbench.process.world import World
-from editbench.report import render_table, tell, write_export, write_plots, write_report
+from editbench.report import render_table, tell, write_plots, write_report
 from editbench.report.as_json import SCHEMA
 from editbench.report.content import Content, Live
 from editbench.report.index import Entry, write_index
@@ -60,11 +60,9 @@ def report(config: Config, world: World) -> int:
     if (out / "pairs.jsonl").exists() and out.resolve() not in {run.root.resolve() for run in runs}:
         raise UsageError(f"--out {out} is another run, whose own report would be lost; name a folder of its own")
     also = [*([config.export.parent] if config.export else []), *([config.plots] if config.plots else [])]
-    refuse_unwritable(out, out / "plots", out / "thumbnails", *also)
+    refuse_unwritable(out, out / "plots", out / "thumbnails", out / "changes", *also)
     content = _watch(config, runs, out) if config.watch else tell(_read(config, runs))
-    page = write_report(content, out, standalone=config.standalone)
-    if config.export is not None:
-        write_export(content, config.export)
+    page = write_report(content, out, standalone=config.standalone, export=config.export)
     if config.plots is not None:
         written = write_plots(content, config.plots)
         log.info("%s: %d plots.", config.plots, len(written))

@@ -30,6 +30,24 @@ class Change:
     """Share of pixels that differ visibly, 0 to 1."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Described:
+    """An edit beside its source in numbers."""
+
+    whole: Change
+    """Over all pixels."""
+    outside: Change | None
+    """Over those outside the benchmark's mask: the consistency outside the edit; None: there is no mask, or it leaves
+    no pixel."""
+
+
+def describe(source: Image.Image, edit: Image.Image, mask: Image.Image | None = None) -> Described:
+    """Both measures of an edit, as `change` has them."""
+    whole = change(source, edit)
+    assert whole is not None  # without a mask there are pixels
+    return Described(whole=whole, outside=change(source, edit, mask) if mask is not None else None)
+
+
 def change(source: Image.Image, edit: Image.Image, mask: Image.Image | None = None) -> Change | None:
     """Measure how far an edit is from its source.
 

@@ -5,6 +5,7 @@ import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 from editbench.records import Pair, Score
 from editbench.rubrics.headlines import Headline, compute, select
@@ -105,6 +106,22 @@ class Cost:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Spent:
+    """What a server counted for the edits, failed ones too, by what it said of each."""
+
+    prices: Mapping[str, float]
+    """Sum by currency, by the prices that the user gave; empty where none were given."""
+    num_priced: int
+    """Edits that `prices` is over."""
+    num_unpriced: int
+    """Edits with no price, since the server did not say how much it used: the true sum is higher."""
+    usage: Mapping[str, float]
+    """Sum by the server's own name, such as `output_tokens`; a dot leads into a group."""
+    num_used: int
+    """Edits that `usage` is over."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Summary:
     """A run in numbers."""
 
@@ -135,6 +152,8 @@ class Summary:
     """Replies by the model that answered, in a server's own words; empty where none says."""
     editing: Cost
     scoring: Cost
+    spent: Spent | None
+    """None where no edit records a price or usage."""
     flags: Mapping[str, int]
     """How many edits have each flag: `unchanged`, `constant`, `resized` and whatever else stands in the records."""
     scale: tuple[float, float] | None
@@ -191,6 +210,7 @@ def summarize(run: RunRecords) -> Summary:
         models=dict(Counter(answer.model for answer in answers if answer.model).most_common()),
         editing=_cost([(edit.duration_s, edit.device) for edit in edits]),
         scoring=_cost([(_duration(one), one.device) for one in scores]),
+        spent=_spent([edit.details for edit in edits]),
         flags=dict(flags),
         scale=run.scale,
         remarks=remarks(run),
@@ -301,3 +321,41 @@ def _cost(taken: Sequence[tuple[float | None, str]]) -> Cost:
         num_timed=len(durations),
         devices=dict(Counter(device for _, device in timed if device).most_common()),
     )
+
+
+def _spent(details: Sequence[Mapping[str, Any]]) -> Spent | None:
+    """Of the edits' details; an edit of several turns has one for each turn, and its price is their sum."""
+    prices: dict[str, float] = {}
+    usage: dict[str, float] = {}
+    num_priced = num_unpriced = num_used = 0
+    for one in details:
+        turns: list[Mapping[str, Any]] = one.get("turns") or [one]
+        if "price" in one:
+            price: float | None = one["price"]
+            num_priced, num_unpriced = num_priced + (price is not None), num_unpriced + (price is None)
+            currency: str = next((turn["currency"] for turn in turns if "currency" in turn), "")
+            prices[currency] = prices.get(currency, 0.0) + (price or 0.0)
+        used = [turn["usage"] for turn in turns if turn.get("usage")]
+        num_used += bool(used)
+        for name, number in (entry for of_turn in used for entry in _flat(of_turn).items()):
+            usage[name] = usage.get(name, 0) + number
+    if not num_priced + num_unpriced + num_used:
+        return None
+    return Spent(
+        prices={currency: round(total, 9) for currency, total in prices.items()} if num_priced else {},
+        num_priced=num_priced,
+        num_unpriced=num_unpriced,
+        usage=usage,
+        num_used=num_used,
+    )
+
+
+def _flat(usage: Mapping[str, Any]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for name, value in usage.items():
+        if isinstance(value, Mapping):
+            inner = _flat(cast(Mapping[str, Any], value))
+            found |= {f"{name}.{part}": number for part, number in inner.items()}
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            found[name] = value
+    return found
