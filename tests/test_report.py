@@ -563,7 +563,9 @@ def test_an_opened_pair_shows_all_sources_tries_and_what_the_judge_said_call_by_
     page.locator("#search").fill("photo-0004")
     page.locator("a.figures").first.click()
     labels = page.locator("#view figcaption .label").all_inner_texts()
-    assert labels == ["Source 1", "Source 2", "reference, for the judge", "Edit, try 1", "Edit, try 2"]
+    change = "Change, four times as bright"
+    sources = ["Source 1", "Source 2", "reference, for the judge"]
+    assert labels == [*sources, "Edit, try 1", change, "Edit, try 2", change]
     calls = page.locator("#view .answer")
     assert calls.locator(".call b").all_inner_texts() == ["following", "quality"] * 2
     assert "done " in calls.nth(0).inner_text()
@@ -675,7 +677,7 @@ def test_a_page_that_stands_alone_shows_everything_where_nothing_else_is(visit, 
     assert [path.name for path in told["alone"].iterdir()] == ["report.html"]
     page = visit("alone")
     page.evaluate("[...list.children].forEach(fillRow)")
-    assert page.locator("img").count() == 30 + 27 + 3
+    assert page.locator("img").count() == 30 + 27 + 27 + 3
     page.evaluate("for (const image of document.images) image.loading = 'eager'")
     page.wait_for_function("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
     page.locator("a.figures").first.click()
