@@ -2,6 +2,7 @@
 
 python -m editbench.bench edit --out edit.json          # the editor at its real size; one GPU of 80 GB
 python -m editbench.bench judge --out judge.json        # the judge at its real size; one GPU of 80 GB
+python -m editbench.bench engines --model /data/judge    # the judges QwenVL and VLLM side by side; one GPU of 80 GB
 python -m editbench.bench edit --small                  # the same steps with a tiny model, also without a GPU
 python -m editbench.bench scaling 1 2 --folder /data     # launch.sh on that many GPUs of 80 GB; 120 GB of disk
 python -m editbench.bench scale 1000 10000 100000       # every stage by number of pairs; no GPU
@@ -15,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-_BENCHMARKS = ("coverage", "edit", "judge", "page", "resume_score", "scale", "scaling")
+_BENCHMARKS = ("coverage", "edit", "engines", "judge", "page", "resume_score", "scale", "scaling")
 
 
 def main(argv: Sequence[str]) -> None:

@@ -49,10 +49,10 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--out", type=Path, help="JSON file, written anew after each launch")
     args = parser.parse_args(argv)
     figures = Figures("machine", args.out)
-    makers = {"editor": _make_editor, "judge": _make_judge}
+    makers = {"editor": _make_editor, "judge": make_judge}
     left_out = {"editor": args.small or args.judge_only, "judge": args.small or args.edit_only}
     for name in [name for name in makers if not left_out[name]]:
-        figures.add(f"{name}'s checkpoint", _made(args.folder / name, makers[name]))
+        figures.add(f"{name}'s checkpoint", made(args.folder / name, makers[name]))
     benchmark = _benchmark(args.folder / f"{args.pairs}-pairs", args.pairs)
     found: dict[int, dict[str, Any]] = {}
     for number in args.ranks:
@@ -104,7 +104,7 @@ def _options(args: argparse.Namespace) -> list[Any]:
     ]
 
 
-def _made(path: Path, make: Any) -> dict[str, Any]:
+def made(path: Path, make: Any) -> dict[str, Any]:
     """Let a process of its own write a checkpoint, so that the GPU is free again afterwards."""
     start = time.monotonic()
     if not path.exists():
@@ -122,7 +122,7 @@ def _make_editor(path: Path) -> None:
     random_models.pipeline(random_models.transformer("cuda", small=False), small=False).save_pretrained(path)
 
 
-def _make_judge(path: Path) -> None:
+def make_judge(path: Path) -> None:
     """The weights at random, the words and the pictures' preparation as the demo's judge has them."""
     from transformers import AutoConfig, AutoProcessor
 
