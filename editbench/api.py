@@ -98,7 +98,10 @@ class Result:
         return page if page.is_file() else None
 
     def rows(self) -> list[dict[str, Cell]]:
-        """A row for each try of each pair, with the columns of `report.py --export`; None: no value."""
+        """A row for each try of each pair; None: no value.
+
+        The columns are those of `report.py --export`, except the change to the source, which reports measure.
+        """
         return export_rows([self.records])
 
     def to_pandas(self) -> "pd.DataFrame":
