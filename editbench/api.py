@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from editbench.cli.options import PLUGINS, shipped_kinds
 from editbench.cli.trust import remember
@@ -202,8 +202,8 @@ def _config(
             near = difflib.get_close_matches(name, known, n=1)
             raise UsageError(f"evaluate: no setting {name}" + (f"; is {near[0]} meant?" if near else ""))
     given: dict[str, Any] = dict(settings)
-    for name in ("images", "rewrite", "out", "export"):
-        if given.get(name) is not None:
+    for name, kind in get_type_hints(Config).items():
+        if kind == Path | None and given.get(name) is not None:
             given[name] = Path(given[name])
     if "categories" in given:
         given["categories"] = tuple(given["categories"])

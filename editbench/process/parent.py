@@ -9,12 +9,12 @@ from collections.abc import Generator
 from pathlib import Path
 
 from editbench.process.terminal import say
+from editbench.process.watchdog import CODE
 
 PARENT = "EDITBENCH_PARENT"
 """The variable by which our launcher gives its process id to the processes that it starts."""
 FINISHED = "EDITBENCH_FINISHED"
 """The variable by which our launcher names a folder: each process leaves a file there when its work is done."""
-_ENDED_EARLY = 3
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -43,7 +43,7 @@ def whole_work() -> Generator[None]:
     def refuse(code: int) -> None:
         if code == 0 and os.getpid() == pid:
             say("A plug-in or a library called os._exit(0). The same command continues.")
-            code = _ENDED_EARLY
+            code = CODE
         end(code)
 
     os._exit = refuse

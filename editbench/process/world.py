@@ -112,10 +112,10 @@ class World:
         Raises:
             RankLost: the store has gone.
         """
+        if alone:  # not counted: the other ranks make no such call
+            return cls(host=host)
         distributed: Any = sys.modules.get("torch.distributed")
         number = next(_CALLS)
-        if alone:
-            return cls(host=host)
         if distributed is None or not distributed.is_available() or not distributed.is_initialized():
             launched = cls.from_torchrun()
             if launched is None or launched.size == 1:
